@@ -1,0 +1,13 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every test and the demo stand on: real PostgreSQL servers that look like Neon, and Ansible run against them.
+
+binaries    where the PostgreSQL programs come from
+postgres    a throw-away server, and a hot standby of it
+neon        Neon's roles and an application's database on such a server
+modules     a module of the collection in this process, or a real ansible-playbook
+"""
+
+from __future__ import annotations

