@@ -1,0 +1,261 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""From the connection options to a session on the server. The only place that opens a connection.
+
+A Neon compute that sleeps wakes up when it is connected to, so what may pass is tried again, with backoff, until
+``connect_timeout``. What will not pass (a wrong password, a database that does not exist) fails at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._errors import Failure
+from ._sql import MASK, ident
+
+try:
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    PSYCOPG2_IMPORT_ERROR = None
+except ImportError as error:
+    psycopg2 = None
+    PSYCOPG2_IMPORT_ERROR = error
+
+_LIBPQ_NAMES = {
+    "login_host": "host",
+    "login_port": "port",
+    "login_user": "user",
+    "login_password": "password",
+    "login_db": "dbname",
+    "ssl_mode": "sslmode",
+    "ca_cert": "sslrootcert",
+    "ssl_cert": "sslcert",
+    "ssl_key": "sslkey",
+}
+
+_NEON_HOST = re.compile(r"^ep-[^.]+\.(?:[^.]+\.)*neon\.[a-z]+$")
+_POOLER = re.compile(r"^([^.]+)-pooler\.")
+
+_FIRST_DELAY = 0.1  # seconds
+_LONGEST_DELAY = 2.0  # seconds
+_SHORTEST_ATTEMPT = 2  # seconds: libpq takes no less
+
+# libpq tells no SQLSTATE of a connection that was refused, so its words have to do. Each: what it says, whether it may pass,
+# its SQLSTATE, what to do.
+_REFUSALS = [
+    ("Connection refused", True, None, "Check the host and the port, and that the server runs and may be reached from here."),
+    ("No such file or directory", True, None, "No server listens on that socket: give login_host, or a dsn."),
+    ("timeout expired", True, None, "Check the host and the port, and that no firewall or IP allow list drops the connection."),
+    ("timed out", True, None, "Check the host and the port, and that no firewall or IP allow list drops the connection."),
+    ("Temporary failure in name resolution", True, None, "Check the name server."),
+    ("server closed the connection unexpectedly", True, None, "Check that a PostgreSQL server listens on that port."),
+    ("Connection reset by peer", True, None, "Check that a PostgreSQL server listens on that port."),
+    ("the database system is", True, "57P03", "The server is starting or stopping: run again later."),
+    ("too many clients already", True, "53300", "Close some connections, or raise max_connections."),
+    ("remaining connection slots are reserved", True, "53300", "Close some connections, or raise max_connections."),
+    ("Couldn't connect to compute node", True, None, "Neon's compute did not start: check its state in Neon's console."),
+    ("Control plane request failed", True, None, "Neon's control plane did not answer: run again later."),
+    ("Failed to acquire permit", True, None, "Neon's proxy has too many connections waiting: run again later."),
+    ("password authentication failed", False, "28P01", "Check the user and the password."),
+    ("no password supplied", False, "28P01", "Give login_password, or a dsn with a password."),
+    ("pg_hba.conf", False, "28000", "The server's pg_hba.conf does not let this user in from here."),
+    ("is not allowed to connect to this endpoint", False, None, "Add this address to the project's IP Allow list in Neon."),
+    ("Endpoint ID is not specified", False, None, "Connect by the endpoint's own host name, or give connect_params: {options: endpoint=ID}."),
+    ("could not translate host name", False, None, "Check the host's spelling."),
+    ("SSL", False, None, "Check ssl_mode, ca_cert, and that the certificate is of this host."),
+]
+
+# What a server says after it took the password.
+_AFTER_AUTHENTICATION = ("permission denied for database", "is not permitted to log in", "too many connections for role", "does not exist")
+
+
+@dataclass
+class Connection:
+    """The connection options, merged into libpq's own parameters.
+
+    :param parameters: libpq's keywords. Secret.
+    :param connect_timeout: seconds in all, retries included.
+    :param lock_timeout: seconds.
+    :param statement_timeout: seconds.
+    """
+
+    parameters: dict[str, Any] = field(repr=False)
+    session_role: str | None
+    connect_timeout: int
+    lock_timeout: int
+    statement_timeout: int
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Connection:
+        """Merge ``dsn``, the ``login_*`` options and ``connect_params``; the later wins."""
+        for name in ("connect_timeout", "lock_timeout", "statement_timeout"):
+            if options[name] < 1:
+                raise Failure("%s is %d." % (name, options[name]), hint="Give a number of seconds, 1 or more.")
+        try:
+            parameters = parse_dsn(options["dsn"]) if options["dsn"] else {}
+        except psycopg2.Error:  # its message quotes the DSN
+            raise Failure(
+                "The dsn is not a valid libpq connection string.",
+                hint="Write postgresql://user:password@host:port/database?option=value with special characters percent-encoded, "
+                "or keyword=value pairs.",
+            ) from None
+        given = {ours: value for ours, value in options.items() if ours in _LIBPQ_NAMES and value is not None}
+        if "login_host" in given:
+            parameters.pop("hostaddr", None)
+        parameters.update({_LIBPQ_NAMES[ours]: value for ours, value in given.items()})
+        parameters.update(options["connect_params"] or {})
+        connection = cls(
+            parameters,
+            session_role=options["session_role"],
+            connect_timeout=options["connect_timeout"],
+            lock_timeout=options["lock_timeout"],
+            statement_timeout=options["statement_timeout"],
+        )
+        connection._go_direct()
+        return connection
+
+    def _go_direct(self) -> None:
+        """Neon's pooler cannot carry replication nor a session's settings: take the host behind it."""
+        host = str(self.parameters.get("host", ""))
+        if not _NEON_HOST.match(host):
+            return
+        self.parameters.setdefault("sslmode", "require")
+        direct = _POOLER.sub(r"\1.", host)
+        if direct != host:
+            self.parameters["host"] = direct
+            self.warnings.append("%s is Neon's connection pooler; the direct host %s is used instead." % (host, direct))
+
+    @property
+    def secrets(self) -> list[str]:
+        return [str(self.parameters[key]) for key in ("password", "sslpassword") if self.parameters.get(key)]
+
+    def open(self) -> Session:
+        """Connect, trying again what may pass until ``connect_timeout`` is over."""
+        deadline = time.monotonic() + self.connect_timeout
+        delay = _FIRST_DELAY
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return Session(self, _connect(self.parameters, left))
+            except psycopg2.Error as error:
+                words = self._masked(str(error))
+                may_pass, sqlstate, hint = _refusal(words)
+            if not may_pass or time.monotonic() + delay >= deadline:
+                raise Failure(
+                    "Cannot connect%s: %s." % (" within %d seconds" % self.connect_timeout if may_pass else "", _one_line(words)),
+                    hint=hint,
+                    sqlstate=sqlstate,
+                )
+            time.sleep(delay)
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    def can_login(self, user: str, password: str) -> bool:
+        """Whether the server takes this password of this user.
+
+        :raises Failure: when the server does not even ask, so that there is no telling.
+        """
+        parameters = {key: value for key, value in self.parameters.items() if key not in ("sslcert", "sslkey", "sslpassword", "passfile")}
+        try:
+            _connect({**parameters, "user": user, "password": password}, self.connect_timeout).close()
+        except psycopg2.Error as error:
+            words = str(error)
+            if "pg_hba.conf" in words:
+                raise Failure(
+                    "Whether the password of %s is the given one cannot be told: its verifier may not be read, and the server's "
+                    "pg_hba.conf does not let %s in from here." % (user, user),
+                    hint="Run as a role that may read pg_authid, or set update_password: on_create.",
+                    sqlstate="28000",
+                ) from None
+            return any(text in words for text in _AFTER_AUTHENTICATION)
+        return True
+
+    def _masked(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+class Session:
+    """One open connection. Sends statements, all of a call in one message."""
+
+    def __init__(self, connection: Connection, pg: Any) -> None:
+        self._connection = connection
+        self._pg = pg
+        self.Error = psycopg2.Error
+        self.version: int = pg.server_version
+        self.can_login = connection.can_login
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._pg.close()
+
+    @property
+    def settings(self) -> list[str]:
+        """What holds for each transaction, and for no longer: nothing of an attacker's is found before pg_catalog, nobody waits for long."""
+        options = self._connection
+        settings = [
+            "SET LOCAL search_path = pg_catalog, pg_temp",
+            "SET LOCAL lock_timeout = '%ds'" % options.lock_timeout,
+            "SET LOCAL statement_timeout = '%ds'" % options.statement_timeout,
+        ]
+        if options.session_role:
+            settings.append("SET LOCAL ROLE %s" % ident(options.session_role))
+        return settings
+
+    def ask(self, statements: list[str]) -> Any:
+        """Send statements as one transaction, under the settings, and return the one value that the last of them gives."""
+        return self.send([*self.settings, *statements])
+
+    def send(self, statements: list[str]) -> Any:
+        """Send statements as they are, in one message, and return the one value that the last of them gives, if any.
+
+        The server makes one transaction of them unless they hold BEGIN or COMMIT.
+        """
+        with self._pg.cursor() as cursor:
+            cursor.execute(";\n".join(statements))
+            return cursor.fetchone()[0] if cursor.description else None
+
+    def roll_back(self) -> None:
+        """End the transaction, if the connection still stands; otherwise the server has done so."""
+        try:
+            self.send(["ROLLBACK"])
+        except psycopg2.Error:
+            self._pg.close()
+
+
+def _connect(parameters: dict[str, Any], seconds: float) -> Any:
+    pg = psycopg2.connect(
+        **{
+            "fallback_application_name": "streamkap.neon",
+            **parameters,
+            "client_encoding": "utf8",
+            "connect_timeout": max(_SHORTEST_ATTEMPT, math.ceil(seconds)),
+        }
+    )
+    pg.autocommit = True
+    return pg
+
+
+def _refusal(words: str) -> tuple[bool, str | None, str | None]:
+    for text, may_pass, sqlstate, hint in _REFUSALS:
+        if text in words:
+            return may_pass, sqlstate, hint
+    if re.search(r'database ".*" does not exist', words):
+        return False, "3D000", "Check the name of the database."
+    return False, None, None
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split()).rstrip(".")

@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""The way through every module, once: look, plan, apply, look again, report.
+
+The engine knows neither Ansible nor which resource it runs. It is the only place that opens a transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from . import _server
+from ._connection import Session
+from ._errors import Failure, from_server, is_conflict
+from ._server import Server
+from ._sql import Statement, listed
+
+# A conflict means that somebody else made progress, so a few tries settle any that is not a standing refusal.
+_TRIES = 5
+
+# Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
+_LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
+
+
+@dataclass
+class Plan:
+    """What is to be done to get from what was seen to what is desired.
+
+    :param statements: in the order in which they must run; empty when nothing differs.
+    :param before: the part of the resource that the options speak of, as it is. Plain types.
+    :param after: the same as it will be.
+    :param warnings: what the user should know; they do not stop anything.
+    :param missing: what must exist first and does not, a sentence each. A task before this one may be about to make it, so check
+        mode warns of it, and only a real run fails.
+    """
+
+    statements: list[Statement] = field(default_factory=list)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+class Resource(Protocol):
+    """One kind of thing that is converged. An instance is what the user desires of it, parsed and checked."""
+
+    # The key under which the resource stands in the task's result.
+    key: str
+
+    def look(self, version: int) -> str:
+        """The one query: SQL for a SELECT of a single JSON value, for a server of this server_version_num."""
+
+    def logins(self, seen: Any) -> list[tuple[str, str]]:
+        """The users and passwords that have to be tried because the catalogs do not tell whether they work."""
+
+    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+        """Pure. Raises Failure for what must not or cannot be done.
+
+        :param logins: the outcome of each of ``logins``; None inside the transaction, where a new password cannot be tried yet.
+        """
+
+    def describe(self, seen: Any) -> dict[str, Any]:
+        """The resource as it stands, for the result. Plain types, no secrets."""
+
+
+@dataclass
+class Report:
+    changed: bool
+    queries: list[str]
+    plan: Plan
+    warnings: list[str]
+    resource: dict[str, Any]
+
+
+def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
+    """Make the server what the resource desires, or find that it is so already.
+
+    In check mode nothing is executed but the look: no lock, no WAL, and a standby serves.
+    """
+    for last_try in [False] * (_TRIES - 1) + [True]:
+        server, seen = _look(session, resource)
+        logins = {user: session.can_login(user, password) for user, password in resource.logins(seen)}
+        plan = resource.plan(seen, server, logins)
+        warnings = plan.warnings + (plan.missing if check_mode else [])
+        if plan.missing and not check_mode:
+            raise Failure(" ".join(plan.missing), hint="Nothing was changed.")
+        if plan.statements and not check_mode:
+            if server.in_recovery:
+                raise Failure(
+                    "The server is a read-only standby, and %d statements are due." % len(plan.statements),
+                    hint="Connect to the primary.",
+                    sqlstate="25006",
+                    queries=[str(statement) for statement in plan.statements],
+                )
+            try:
+                seen = _apply(session, resource, plan)
+            except _Conflict as conflict:
+                if last_try:
+                    raise conflict.failure
+                continue
+        return Report(
+            changed=bool(plan.statements),
+            queries=[str(statement) for statement in plan.statements],
+            plan=plan,
+            warnings=warnings,
+            resource=resource.describe(seen),
+        )
+    raise AssertionError("the last try returns or raises")
+
+
+class _Conflict(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.msg)
+        self.failure = failure
+
+
+def _query(session: Session, resource: Resource) -> str:
+    return "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (_server.LOOK, resource.look(session.version))
+
+
+def _look(session: Session, resource: Resource) -> tuple[Server, Any]:
+    """One message, one answer. It could not write if it wanted to."""
+    try:
+        found = session.ask(["SET LOCAL transaction_read_only = on", _query(session, resource)])
+    except session.Error as error:
+        raise from_server(error)
+    return Server(**found["server"]), found["seen"]
+
+
+def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
+    """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back."""
+    queries = [str(statement) for statement in plan.statements]
+    message = ["BEGIN", *session.settings, _LOCK, *(statement.sql for statement in plan.statements), _query(session, resource)]
+    try:
+        found = session.send(message)
+    except session.Error as error:
+        failure = from_server(error, queries)
+        session.roll_back()
+        raise _Conflict(failure) if is_conflict(error) else failure
+    left = resource.plan(found["seen"], Server(**found["server"]), None)
+    if left.statements or left.missing:
+        session.roll_back()
+        raise Failure(
+            "PostgreSQL accepted the statements, but these did not take: %s." % listed(left.statements or left.missing),
+            hint="The current role may lack the right to them; everything was rolled back and nothing was changed.",
+            queries=queries,
+        )
+    try:
+        session.send(["COMMIT"])
+    except session.Error as error:
+        # With an answer of the server's the COMMIT was refused; without one nobody knows.
+        answered = getattr(error.diag, "message_primary", None)
+        unknown = "Whether the transaction was committed is not known."
+        raise from_server(error, queries, **({} if answered else {"changed": unknown}))
+    return found["seen"]

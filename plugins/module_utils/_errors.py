@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""What went wrong, and what to do about it.
+
+Every way in which a task can end badly is a Failure. What PostgreSQL says is translated here, by SQLSTATE
+(https://www.postgresql.org/docs/current/errcodes-appendix.html) and never by the words of a message, which follow the
+server's language. The exception to that is Neon's control plane, whose refusals all come as XX000.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Failure(Exception):
+    """Ends the task: one clear sentence, what to do about it, and what else helps.
+
+    :param msg: what is wrong, naming the thing.
+    :param hint: what to do about it.
+    :param sqlstate: PostgreSQL's five characters, when the server refused.
+    :param details: further keys for the task's result. Plain types only, no secrets.
+    """
+
+    def __init__(self, msg: str, hint: str | None = None, sqlstate: str | None = None, **details: Any) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.hint = hint
+        self.sqlstate = sqlstate
+        self.details = details
+
+    def as_result(self) -> dict[str, Any]:
+        return {
+            "msg": "%s %s" % (self.msg, self.hint) if self.hint else self.msg,
+            "hint": self.hint,
+            "sqlstate": self.sqlstate,
+            **self.details,
+        }
+
+
+# Somebody else changed the same objects between our look and our transaction: looking and planning again settles it.
+_CONFLICTS = {
+    "23505",  # unique_violation, of a catalog's index
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+    "3F000",  # invalid_schema_name
+    "42704",  # undefined_object
+    "42710",  # duplicate_object
+    "42P01",  # undefined_table
+    "42P06",  # duplicate_schema
+    "42P07",  # duplicate_table
+}
+
+_HINTS = {
+    "25006": "The server is read-only: connect to the primary.",
+    "2BP01": "Remove what depends on it first.",
+    "42501": "Run as the owner of the object, as a member of that role, or as an administrator who may.",
+    "53100": "The server's disk is full.",
+    "53200": "The server ran out of memory or of lock space: raise max_locks_per_transaction, or do fewer tables in one task.",
+    "53300": "The server has no connection left: close some, or raise max_connections.",
+    "53400": "The server is at a configured limit, for a slot that of max_replication_slots: drop what is not used, or raise it.",
+    "55000": "The server is not in the state that this needs; logical replication needs wal_level = logical.",
+    "55006": "It is in use: stop what uses it and run again.",
+    "55P03": "Something holds a lock on it longer than lock_timeout: run again when that has ended, or raise lock_timeout.",
+    "57014": "It took longer than statement_timeout, most often behind a long transaction: end that, or raise statement_timeout.",
+}
+
+_UNCHANGED = "Nothing was changed."
+
+
+def is_conflict(error: Any) -> bool:
+    """Whether a psycopg2 error may only mean that another session was faster.
+
+    PostgreSQL raises "tuple concurrently updated" as an internal error without a SQLSTATE of its own, in English only.
+    """
+    return error.pgcode in _CONFLICTS or (error.pgcode == "XX000" and "concurrently" in str(error))
+
+
+def from_server(error: Any, statements: list[str] | None = None, changed: str = _UNCHANGED) -> Failure:
+    """Translate a psycopg2 error.
+
+    Only the message, the detail and the hint are carried over: what psycopg2 prints also quotes the statement, with its secrets.
+
+    :param error: a psycopg2.Error.
+    :param statements: what was being applied, masked.
+    :param changed: one sentence on whether anything was changed.
+    """
+    diag = getattr(error, "diag", None)
+    primary = getattr(diag, "message_primary", None)
+    if not primary:  # no answer of the server's: the connection itself broke
+        return Failure(
+            "The connection to the server was lost. %s" % changed,
+            hint="Run again: it looks first and does only what is still to do.",
+            sqlstate=error.pgcode,
+            **_queries(statements),
+        )
+    hints = [diag.message_hint, _neon_hint(primary) or _HINTS.get(error.pgcode)]
+    return Failure(
+        "PostgreSQL refused: %s%s. %s" % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
+        hint=" ".join(hint for hint in hints if hint) or None,
+        sqlstate=error.pgcode,
+        **_queries(statements),
+    )
+
+
+def _queries(statements: list[str] | None) -> dict[str, Any]:
+    return {"queries": statements} if statements else {}
+
+
+def _neon_hint(message: str) -> str | None:
+    """Neon forwards roles to its control plane when the transaction commits; its refusals come as internal errors."""
+    if "control plane" not in message:
+        return None
+    if "insecure password" in message:
+        return "Choose a longer password with capitals, digits and other characters: Neon wants 60 bits of entropy."
+    if "plaintext" in message:
+        return "Neon takes passwords in plain text only."
+    return "Neon's control plane did not take the role: check Neon's status and run again."

@@ -1,0 +1,279 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""What the signal table and the heartbeat table have in common: a schema, a fixed shape, and roles that may write to them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Iterator, NamedTuple
+
+from .._engine import Plan
+from .._errors import Failure
+from .._server import Server
+from .._sql import QualifiedName, Statement, array, check_name, guarded, ident, idents, literal
+
+# Tells, when the last table leaves, a schema that was made here from one that somebody else may want.
+SCHEMA_COMMENT = "Tables of the Streamkap connector, made by the Ansible collection streamkap.neon"
+
+_GRANTS = """(SELECT coalesce(json_object_agg(g.grantee, g.privileges), '{{}}')
+                  FROM (SELECT pg_get_userbyid(a.grantee) AS grantee, json_agg(DISTINCT a.privilege_type) AS privileges
+                          FROM aclexplode(coalesce({acl}, acldefault('{kind}', {owner}))) a WHERE a.grantee <> 0 GROUP BY 1) g)"""
+
+_LOOK = """
+WITH n AS (SELECT * FROM pg_namespace WHERE nspname = {schema}),
+     t AS (SELECT c.* FROM pg_class c JOIN n ON n.oid = c.relnamespace WHERE c.relname = {name}),
+     s AS (SELECT s.* FROM pg_class s
+            WHERE s.relkind = 'S' AND s.oid IN (
+              SELECT d.refobjid FROM t JOIN pg_attrdef f ON f.adrelid = t.oid
+                JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass))
+SELECT json_build_object(
+  'roles', (SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles WHERE rolname = ANY ({roles})),
+  'may_create_schema', has_database_privilege(current_database(), 'CREATE'),
+  'schema', (SELECT json_build_object(
+      'owner', pg_get_userbyid(n.nspowner),
+      'mine', pg_has_role(n.nspowner, 'USAGE'),
+      'may_create', has_schema_privilege(n.oid, 'CREATE'),
+      'made_here', coalesce(obj_description(n.oid, 'pg_namespace') = {comment}, false),
+      'grants', {schema_grants},
+      'holds_others', EXISTS (
+        SELECT FROM pg_depend d
+         WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'
+           AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT t.oid FROM t UNION ALL SELECT s.oid FROM s)))) FROM n),
+  'table', (SELECT json_build_object(
+      'kind', t.relkind,
+      'persistence', t.relpersistence,
+      'owner', pg_get_userbyid(t.relowner),
+      'mine', pg_has_role(t.relowner, 'USAGE'),
+      'grants', {table_grants},
+      'columns', (SELECT coalesce(json_agg(json_build_object(
+                      'name', c.attname,
+                      'type', format_type(c.atttypid, c.atttypmod),
+                      'base_type', format_type(c.atttypid, NULL),
+                      'length', CASE WHEN c.atttypid = 'varchar'::regtype AND c.atttypmod > 4 THEN c.atttypmod - 4 END,
+                      'not_null', c.attnotnull,
+                      'generated', c.attgenerated <> '',
+                      'default', c.atthasdef OR c.attidentity <> '') ORDER BY c.attnum), '[]')
+                    FROM pg_attribute c WHERE c.attrelid = t.oid AND c.attnum > 0 AND NOT c.attisdropped),
+      'primary_key', (SELECT coalesce(json_agg(c.attname ORDER BY c.attnum), '[]')
+                        FROM pg_index i JOIN pg_attribute c ON c.attrelid = i.indrelid AND c.attnum = ANY (i.indkey)
+                       WHERE i.indrelid = t.oid AND i.indisprimary),
+      'sequences', (SELECT coalesce(json_agg(json_build_object(
+                        'schema', (SELECT o.nspname FROM pg_namespace o WHERE o.oid = s.relnamespace),
+                        'name', s.relname,
+                        'mine', pg_has_role(s.relowner, 'USAGE'),
+                        'grants', {sequence_grants})), '[]') FROM s),
+      'has_rows', {has_rows} = 'true') FROM t))"""
+
+_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
+
+
+class Column(NamedTuple):
+    """One column of a shape.
+
+    :param types: what the column may be of.
+    :param length: the least number of characters that a varchar must hold.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    length: int = 0
+    nullable: bool = False
+    default: bool = False
+
+
+class _Target(NamedTuple):
+    """Something to grant on."""
+
+    kind: str
+    sql: str
+    privileges: list[str]
+    seen: dict[str, Any] | None  # None: about to be made
+
+
+class ConnectorTable:
+    """A table that the connector writes to.
+
+    :param schema: where it lies; made when it does not exist.
+    :param grant_to: roles that get USAGE on the schema and on the sequence, and INSERT, SELECT and UPDATE on the table.
+    """
+
+    key: ClassVar[str]
+    what: ClassVar[str]  # "signal table"
+    shape: ClassVar[list[Column]]
+    why_shape: ClassVar[str]
+
+    def __init__(self, schema: str, name: str, grant_to: list[str] | None, state: str) -> None:
+        self.table = QualifiedName(check_name(schema, "schema"), check_name(name, "table"))
+        self.grant_to = [check_name(role, "role") for role in dict.fromkeys(grant_to or [])]
+        self.state = state
+
+    def create(self) -> str:
+        """The statement that makes the table."""
+        raise NotImplementedError
+
+    def created_sequences(self) -> list[QualifiedName]:
+        """The sequences that the statement makes along."""
+        return []
+
+    def first_row(self) -> str | None:
+        """The statement for a table that must not be empty."""
+        return None
+
+    def look(self, version: int) -> str:
+        readable = "t.relkind = 'r' AND has_schema_privilege(t.relnamespace, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')"
+        rows = literal("SELECT EXISTS (SELECT FROM %s) AS found" % self.table.sql)
+        return _LOOK.format(
+            schema=literal(self.table.schema),
+            name=literal(self.table.name),
+            comment=literal(SCHEMA_COMMENT),
+            roles=array(self.grant_to),
+            schema_grants=_GRANTS.format(acl="n.nspacl", kind="n", owner="n.nspowner"),
+            table_grants=_GRANTS.format(acl="t.relacl", kind="r", owner="t.relowner"),
+            sequence_grants=_GRANTS.format(acl="s.relacl", kind="s", owner="s.relowner"),
+            has_rows=guarded(readable, rows, "found"),
+        )
+
+    def logins(self, seen: Any) -> list[tuple[str, str]]:
+        return []
+
+    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+        if seen["table"]:
+            self._check_shape(seen["table"])
+        return self._plan_absent(seen) if self.state == "absent" else self._plan_present(seen)
+
+    def describe(self, seen: Any) -> dict[str, Any]:
+        table = seen["table"]
+        return {
+            "schema": self.table.schema,
+            "name": self.table.name,
+            "exists": bool(table),
+            "owner": table and table["owner"],
+            "grants": {role: sorted(privileges) for role, privileges in sorted(table["grants"].items())} if table else {},
+        }
+
+    def _plan_absent(self, seen: Any) -> Plan:
+        plan = Plan()
+        table, schema = seen["table"], seen["schema"]
+        if table:
+            _check_owner(table, "drop the table %s" % self.table)
+            plan.before["table"] = str(self.table)
+            plan.statements.append(Statement("DROP TABLE %s" % self.table.sql))
+        if schema and schema["made_here"] and schema["mine"] and not schema["holds_others"]:
+            plan.before["schema"] = self.table.schema
+            plan.statements.append(Statement("DROP SCHEMA %s" % ident(self.table.schema)))
+        return plan
+
+    def _plan_present(self, seen: Any) -> Plan:
+        table, schema = seen["table"], seen["schema"]
+        plan = Plan()
+        plan.missing = ["The role %s does not exist." % role for role in self.grant_to if role not in seen["roles"]]
+        if schema:
+            plan.before["schema"] = self.table.schema
+        elif not seen["may_create_schema"]:
+            raise Failure(
+                "The schema %s does not exist, and the current role may not make one in this database." % self.table.schema,
+                hint="Run as the database's owner, or GRANT CREATE ON DATABASE to the current role.",
+            )
+        else:
+            plan.statements += [
+                Statement("CREATE SCHEMA %s" % ident(self.table.schema)),
+                Statement("COMMENT ON SCHEMA %s IS %s" % (ident(self.table.schema), literal(SCHEMA_COMMENT))),
+            ]
+        if table:
+            plan.before["table"] = str(self.table)
+        elif schema and not schema["may_create"]:
+            raise Failure(
+                "The current role may not make a table in the schema %s, which %s owns." % (self.table.schema, schema["owner"]),
+                hint="Run as its owner, or GRANT CREATE ON SCHEMA to the current role.",
+            )
+        else:
+            plan.statements.append(Statement(self.create()))
+        plan.after = {"schema": self.table.schema, "table": str(self.table)}
+        if self.grant_to:
+            plan.before["grants"], plan.after["grants"] = {}, {}
+        for target in self._targets(seen):
+            self._plan_grants(plan, target)
+        first_row = self.first_row()
+        if first_row and not (table and table["has_rows"]):
+            plan.statements.append(Statement(first_row))
+        if first_row:
+            plan.before["has_rows"], plan.after["has_rows"] = bool(table and table["has_rows"]), True
+        return plan
+
+    def _targets(self, seen: Any) -> Iterator[_Target]:
+        table = seen["table"]
+        yield _Target("SCHEMA", ident(self.table.schema), ["USAGE"], seen["schema"])
+        yield _Target("TABLE", self.table.sql, ["INSERT", "SELECT", "UPDATE"], table)
+        if table:
+            for sequence in table["sequences"]:
+                yield _Target("SEQUENCE", QualifiedName(sequence["schema"], sequence["name"]).sql, ["USAGE"], sequence)
+        else:
+            for name in self.created_sequences():
+                yield _Target("SEQUENCE", name.sql, ["USAGE"], None)
+
+    def _plan_grants(self, plan: Plan, target: _Target) -> None:
+        """One GRANT for all roles that lack the same."""
+        granted = target.seen["grants"] if target.seen else {}
+        lacking: dict[tuple[str, ...], list[str]] = {}
+        for role in self.grant_to:
+            has = granted.get(role, [])
+            lacks = tuple(privilege for privilege in target.privileges if privilege not in has)
+            if lacks:
+                lacking.setdefault(lacks, []).append(role)
+            on = "%s to %s" % (target.kind.lower(), role)
+            plan.before["grants"][on] = [privilege for privilege in target.privileges if privilege in has]
+            plan.after["grants"][on] = target.privileges
+        for privileges, roles in lacking.items():
+            if target.seen:
+                _check_owner(target.seen, "grant on the %s %s" % (target.kind.lower(), target.sql))
+            plan.statements.append(Statement("GRANT %s ON %s %s TO %s" % (", ".join(privileges), target.kind, target.sql, idents(roles))))
+
+    def _check_shape(self, table: dict[str, Any]) -> None:
+        """Fail, with every difference, for a table that the connector could not use. It is never altered."""
+        differences = list(self._differences(table))
+        if differences:
+            raise Failure(
+                "%s exists with another shape than a %s: %s." % (self.table, self.what, "; ".join(differences)),
+                hint="%s Rename that table, or choose another schema or name. It was not touched." % self.why_shape,
+                differences=differences,
+            )
+
+    def _differences(self, table: dict[str, Any]) -> Iterator[str]:
+        if table["kind"] != "r":
+            yield "it is %s" % _KINDS.get(table["kind"], "no table")
+            return
+        if table["persistence"] != "p":
+            yield "it is unlogged, so nothing of it reaches the slot"
+        names = [column["name"] for column in table["columns"]]
+        wanted = [column.name for column in self.shape]
+        if names != wanted:
+            yield "its columns are %s, not %s" % (", ".join(names) or "none", ", ".join(wanted))
+            return
+        for column, found in zip(self.shape, table["columns"]):
+            yield from _column_differences(column, found)
+        if table["primary_key"] != wanted[:1]:
+            yield "its primary key is (%s), not (%s)" % (", ".join(table["primary_key"]), wanted[0])
+
+
+def _column_differences(column: Column, found: dict[str, Any]) -> Iterator[str]:
+    if found["base_type"] not in column.types:
+        yield "%s is %s, not %s" % (column.name, found["type"], " or ".join(column.types))
+    elif found["length"] is not None and found["length"] < column.length:
+        yield "%s holds %d characters, and %d are needed" % (column.name, found["length"], column.length)
+    if column.nullable and found["not_null"]:
+        yield "%s is NOT NULL" % column.name
+    if found["generated"]:
+        yield "%s is generated" % column.name
+    if column.default and not found["default"]:
+        yield "%s has no default" % column.name
+
+
+def _check_owner(seen: dict[str, Any], what: str) -> None:
+    if not seen["mine"]:
+        raise Failure(
+            "The current role may not %s: it is no member of its owner%s." % (what, " " + seen["owner"] if "owner" in seen else ""),
+            hint="Run as the owner, or GRANT the owner to the current role.",
+        )

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""Between Ansible and the engine: from a task's options to its result."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Callable
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+
+from . import _engine, _yaml
+from ._connection import PSYCOPG2_IMPORT_ERROR, Connection
+from ._errors import Failure
+
+# Documented in plugins/doc_fragments/_connection.py.
+CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
+    "dsn": {"type": "str", "no_log": True, "fallback": (env_fallback, ["NEON_DATABASE_URL", "DATABASE_URL"])},
+    "login_host": {"type": "str"},
+    "login_port": {"type": "int"},
+    "login_user": {"type": "str"},
+    "login_password": {"type": "str", "no_log": True},
+    "login_db": {"type": "str"},
+    "ssl_mode": {"type": "str", "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]},
+    "ca_cert": {"type": "path"},
+    "ssl_cert": {"type": "path"},
+    "ssl_key": {"type": "path"},
+    "session_role": {"type": "str"},
+    "connect_params": {"type": "dict"},
+    "connect_timeout": {"type": "int", "default": 30},
+    "lock_timeout": {"type": "int", "default": 10},
+    "statement_timeout": {"type": "int", "default": 60},
+}
+
+
+def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, Any]], **constraints: Any) -> None:
+    """Run one SQL module.
+
+    :param resource: called with the module's own options as keywords; raises Failure for what does not fit.
+    :param options: the argument spec of these options.
+    :param constraints: what AnsibleModule takes besides: required_if, mutually_exclusive, ...
+    """
+    module = AnsibleModule({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
+    if PSYCOPG2_IMPORT_ERROR:
+        module.fail_json(
+            msg=missing_required_lib("psycopg2"),
+            exception="".join(traceback.format_exception_only(type(PSYCOPG2_IMPORT_ERROR), PSYCOPG2_IMPORT_ERROR)),
+        )
+    try:
+        connection = Connection.from_options(module.params)
+        module.no_log_values.update(connection.secrets)
+        desired = resource(**{name: module.params[name] for name in options})
+        with connection.open() as session:
+            report = _engine.converge(session, desired, module.check_mode)
+    except Failure as failure:
+        module.fail_json(**failure.as_result())
+    for warning in connection.warnings + report.warnings:
+        module.warn(warning)
+    module.exit_json(
+        changed=report.changed,
+        queries=report.queries,
+        diff={"before": _yaml.dump(report.plan.before), "after": _yaml.dump(report.plan.after)},
+        **{desired.key: report.resource},
+    )
