@@ -193,6 +193,8 @@ class Session:
         self._pg = pg
         self.Error = psycopg2.Error
         self.version: int = pg.server_version
+        self.host: str = pg.info.host
+        self.port: int = pg.info.port
         self.can_login = connection.can_login
 
     def __enter__(self) -> Session:

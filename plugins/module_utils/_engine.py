@@ -70,6 +70,7 @@ class Resource(Protocol):
 
 @dataclass
 class Report:
+    server: Server
     changed: bool
     queries: list[str]
     plan: Plan
@@ -104,6 +105,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
                     raise conflict.failure
                 continue
         return Report(
+            server=server,
             changed=bool(plan.statements),
             queries=[str(statement) for statement in plan.statements],
             plan=plan,

@@ -64,5 +64,12 @@ def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, 
         changed=report.changed,
         queries=report.queries,
         diff={"before": _yaml.dump(report.plan.before), "after": _yaml.dump(report.plan.after)},
+        server={
+            "host": session.host,
+            "port": session.port,
+            "database": report.server.database,
+            "version": report.server.version,
+            "neon_project": report.server.neon_project,
+        },
         **{desired.key: report.resource},
     )
