@@ -166,6 +166,9 @@ class Server:
             copy = self.folder / "installation"
             shutil.copytree(self.installation, copy, symlinks=True)
             copy.chmod(0o755)
+            # Who is to remove a folder has to own it.
+            for path in (copy, *copy.rglob("*")):
+                shutil.chown(path, self._user)
             self.installation = copy
 
     def _initdb(self) -> None:
@@ -235,7 +238,7 @@ def _unprivileged_user() -> str | None:
 
 
 def _memory() -> str | None:
-    """A folder in memory when there is one with room: making a database is ten times faster there than on a slow disk."""
+    """A folder in memory when one has room: a database is made ten times faster there than on a slow disk."""
     folder = "/dev/shm"
     try:
         file_system = os.statvfs(folder)

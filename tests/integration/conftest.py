@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures of the integration tests: real servers of every version, and a fresh database for every test.
+
+server      the running Server (support/postgres.py) with Neon's roles, shared by all tests of one version
+database    a fresh Database (support/neon.py) of neondb_owner on it, with the application of demo/shop.sql in it
+databases   makes more of them: databases(shop=True, neon=False)
+standby     the same database on a hot standby of the server; call standby.server.catch_up() after writing
+run         runs a module as neondb_owner in `database`: run("slot", name="s", check=True)
+
+Markers: `@pytest.mark.database(shop=False, neon=True)` says what `database` is like: without the application, and
+recognised as Neon's. `@pytest.mark.postgres(16, 17, 18)` restricts a test to these versions.
+
+At the end of a test every slot, database and role that it left is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support import binaries, neon
+from support.modules import run_module
+from support.neon import Database
+from support.postgres import Server
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        selected = ",".join(metafunc.config.getoption("postgres") or []) or ",".join(map(str, binaries.VERSIONS))
+        majors = [int(major) for major in selected.split(",")]
+        if unknown := set(majors) - set(binaries.VERSIONS):
+            raise pytest.UsageError(f"--postgres: there is no PostgreSQL {unknown} here, only {set(binaries.VERSIONS)}")
+        # The group keeps a version's tests on one worker of pytest-xdist, so that each server is started once.
+        parameters = [
+            pytest.param(major, id=f"pg{major}", marks=pytest.mark.xdist_group(f"pg{major}")) for major in majors
+        ]
+        metafunc.parametrize("server", parameters, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what a test's `postgres` marker rules out: not skipped, because nobody ever wants to run it."""
+    chosen, ruled_out = [], []
+    for item in items:
+        marker = item.get_closest_marker("postgres")
+        (chosen if not marker or item.callspec.params["server"] in marker.args else ruled_out).append(item)
+    if ruled_out:
+        config.hook.pytest_deselected(items=ruled_out)
+        items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server(binaries.matrix(request.param)) as server:
+        neon.prepare(server)
+        neon.create_templates(server)
+        yield server
+
+
+@pytest.fixture
+def databases(server: Server) -> Iterator[Callable[..., Database]]:
+    with neon.isolated(server):
+        yield lambda **kind: neon.fresh_database(server, **kind)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, databases: Callable[..., Database]) -> Database:
+    marker = request.node.get_closest_marker("database")
+    return databases(**(marker.kwargs if marker else {}))
+
+
+@pytest.fixture(scope="session")
+def standby_server(server: Server) -> Iterator[Server]:
+    with server.standby() as standby:
+        yield standby
+
+
+@pytest.fixture
+def standby(database: Database, standby_server: Server) -> Database:
+    standby_server.catch_up()
+    return Database(standby_server, database.name)
+
+
+@pytest.fixture
+def run(database: Database) -> Callable[..., dict[str, object]]:
+    def run(module: str, /, **options: object) -> dict[str, object]:
+        return run_module(module, **{"dsn": database.dsn, **options})
+
+    return run

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs the collection: a module in this process, which is cheap, or a playbook by the real ansible-playbook.
+
+    result = run_module("slot", dsn=database.dsn, name="s", check=True)
+    run = run_playbook("streamkap.neon.setup", extra_vars={"cdc_dsn": database.dsn})
+
+Works on ansible-core 2.16 and newer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
+
+ROOT = Path(__file__).resolve().parents[2]
+COLLECTIONS = ROOT / ".cache" / "collections"
+
+RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*)$", re.MULTILINE)
+
+
+def collections_path() -> Path:
+    """A folder in which Ansible, and Python's import, find the checkout as the collection streamkap.neon."""
+    link = COLLECTIONS / "ansible_collections" / "streamkap" / "neon"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(os.path.relpath(ROOT, link.parent), target_is_directory=True)
+    return COLLECTIONS
+
+
+def run_module(name: str, /, *, check: bool = False, diff: bool = True, **options: object) -> dict[str, object]:
+    """Runs a module of the collection with the real AnsibleModule, and returns its result as the module gave it.
+
+    The collection must be importable, which tests/conftest.py sees to.
+    An exception that the module does not handle is the caller's.
+    """
+    module = importlib.import_module(f"ansible_collections.streamkap.neon.plugins.modules.{name}")
+    internal = {"module_name": f"streamkap.neon.{name}", "check_mode": check, "diff": diff}
+    arguments = {**options, **{f"_ansible_{key}": value for key, value in internal.items()}}
+    output = io.StringIO()
+    with _started_by_ansible(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        module.main()
+    result = json.loads(output.getvalue())
+    result["warnings"] = [_message(warning) for warning in result.get("warnings", [])]
+    return result
+
+
+@dataclass(frozen=True)
+class PlaybookRun:
+    """What a run of ansible-playbook left: its exit code, what it printed, and the counts of its recap by host."""
+
+    rc: int
+    stdout: str
+    stderr: str
+    stats: dict[str, dict[str, int]]
+
+    @property
+    def changed(self) -> int:
+        """The number of changed tasks on all hosts."""
+        return sum(counts["changed"] for counts in self.stats.values())
+
+
+def run_playbook(
+    playbook: str | Path,
+    *,
+    inventory: str | Path | None = None,
+    extra_vars: dict[str, object] | None = None,
+    check: bool = False,
+    diff: bool = False,
+    verbosity: int = 0,
+    env: dict[str, str] | None = None,
+) -> PlaybookRun:
+    """Runs ansible-playbook, with the checkout as the collection.
+
+    playbook: its text, its path, or its name in a collection
+    inventory: its YAML text or its path; only the implicit localhost when not given
+    env: environment variables besides the few that are always there
+    """
+    with tempfile.TemporaryDirectory(prefix="streamkap-neon-") as temporary:
+        folder = Path(temporary)
+        program = Path(sys.executable).with_name("ansible-playbook")
+        command = [str(program), _text_or_name(playbook, folder / "play.yml")]
+        if inventory:
+            command += ["--inventory", _text_or_name(inventory, folder / "hosts.yml")]
+        if extra_vars:
+            (folder / "vars.json").write_text(json.dumps(extra_vars))
+            command += ["--extra-vars", f"@{folder / 'vars.json'}"]
+        command += ["--check"] * check + ["--diff"] * diff + ["-v"] * verbosity
+        run = subprocess.run(
+            command,
+            cwd=folder,
+            env={**_environment(folder), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    return PlaybookRun(run.returncode, run.stdout, run.stderr, _recap(run.stdout))
+
+
+@contextlib.contextmanager
+def _started_by_ansible(arguments: dict[str, object]) -> Iterator[None]:
+    """What ansible-core sets up before a module's main()."""
+    warnings._global_warnings.clear()
+    warnings._global_deprecations.clear()
+    payload = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(basic, "_ANSIBLE_ARGS", payload))
+        if hasattr(basic, "_ANSIBLE_PROFILE"):
+            stack.enter_context(mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy"))
+            # True once a test has imported something of the controller's; warnings would then go to the terminal.
+            stack.enter_context(mock.patch("ansible.module_utils._internal.is_controller", False))
+        yield
+
+
+def _message(warning: object) -> str:
+    """From ansible-core 2.19 on a warning leaves the module as a structure."""
+    return warning if isinstance(warning, str) else warning["event"]["msg"]
+
+
+def _text_or_name(playbook: str | Path, file: Path) -> str:
+    if isinstance(playbook, str) and "\n" in playbook:
+        file.write_text(playbook)
+        return str(file)
+    return str(playbook)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    configuration = folder / "ansible.cfg"
+    configuration.touch()
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(folder),
+        "ANSIBLE_CONFIG": str(configuration),
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
+        # Hosts that are not the implicit localhost, but connect locally, would otherwise search for a Python.
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def _recap(stdout: str) -> dict[str, dict[str, int]]:
+    return {
+        line["host"]: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line["counts"])}
+        for line in RECAP.finditer(stdout)
+    }
