@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# What a developer runs. It sets up what it needs below .venv and .cache, and touches nothing else on the machine.
+
+PYTHON ?= python3
+PIP = -m pip --disable-pip-version-check install --quiet
+DEMO = .venv/demo
+TEST = .venv/test
+
+# Two servers at a time; all tests of one version run on the same one.
+JOBS ?= 2
+comma = ,
+SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
+
+.PHONY: help demo test unit integration molecule sanity lint clean
+.NOTPARALLEL:
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
+	@$(DEMO)/bin/python demo/run.py
+
+test: unit integration molecule sanity lint ## Run all tests
+
+unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
+	@echo "Unit tests"
+	@$(TEST)/bin/python -m pytest tests/unit $(if $(K),-k "$(K)")
+
+integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17 and K=expression select)
+	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
+	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
+
+molecule: $(TEST)/.stamp ## Run the role against a PostgreSQL container (needs podman or docker)
+	@echo "Molecule"
+	@tests/molecule.sh
+
+sanity: $(TEST)/.stamp ## Run ansible-test sanity
+	@echo "ansible-test sanity"
+	@tests/sanity.sh
+
+lint: $(TEST)/.stamp ## Run the linters
+	@echo "Linters"
+	@tests/lint.sh
+
+clean: ## Remove what this Makefile has set up
+	rm -rf .venv .cache tests/output
+
+$(DEMO)/.stamp: demo/requirements.txt requirements.txt
+$(TEST)/.stamp: tests/requirements.txt tests/requirements-lint.txt requirements.txt
+
+.venv/%/.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is not a Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up .venv/$* with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear .venv/$*
+	@.venv/$*/bin/python $(PIP) -r $(firstword $^)
+	@touch $@
