@@ -19,5 +19,5 @@ collection_copy() {
     cd "$copy"
     # Without a repository of its own, the tools would take the copy for ignored files of the checkout.
     git init --quiet
-    export PATH=$top/.venv/test/bin:$PATH
+    export PATH=$top/.venv/test/bin:$PATH ANSIBLE_HOME=$top/.cache/$1/ansible
 }
