@@ -10,6 +10,7 @@ with `--postgres 17` of these versions only (may be repeated, or hold commas).
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
@@ -24,10 +25,18 @@ sys.path.insert(0, str(collections_path()))
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgres",
-        action="append",
+        action="extend",
+        type=_majors,
         metavar="MAJOR[,MAJOR...]",
         help=f"PostgreSQL versions to test on (default: all of {', '.join(map(str, VERSIONS))})",
     )
+
+
+def _majors(text: str) -> list[int]:
+    majors = text.split(",")
+    if unknown := set(majors) - set(map(str, VERSIONS)):
+        raise argparse.ArgumentTypeError(f"{unknown} is none of {', '.join(map(str, VERSIONS))}")
+    return [int(major) for major in majors]
 
 
 @pytest.hookimpl(wrapper=True)
