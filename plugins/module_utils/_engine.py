@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from . import _server
 from ._connection import Session
-from ._errors import Failure, from_server, is_conflict
+from ._errors import UNCHANGED, Failure, from_server, is_conflict
 from ._server import Server
 from ._sql import Statement, listed
 
@@ -37,6 +37,8 @@ class Plan:
     :param warnings: what the user should know; they do not stop anything.
     :param missing: what must exist first and does not, a sentence each. A task before this one may be about to make it, so check
         mode warns of it, and only a real run fails.
+    :param hints: what to do about a refusal, by SQLSTATE, where the resource knows more than the code alone tells.
+    :param lasting: whether the statements outlive ROLLBACK, as what is done to a slot does.
     """
 
     statements: list[Statement] = field(default_factory=list)
@@ -44,6 +46,8 @@ class Plan:
     after: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    hints: dict[str, str] = field(default_factory=dict)
+    lasting: bool = False
 
 
 class Resource(Protocol):
@@ -89,7 +93,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
         plan = resource.plan(seen, server, logins)
         warnings = plan.warnings + (plan.missing if check_mode else [])
         if plan.missing and not check_mode:
-            raise Failure(" ".join(plan.missing), hint="Nothing was changed.")
+            raise Failure(" ".join(plan.missing), hint=UNCHANGED)
         if plan.statements and not check_mode:
             if server.in_recovery:
                 raise Failure(
@@ -141,15 +145,16 @@ def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
     try:
         found = session.send(message)
     except session.Error as error:
-        failure = from_server(error, queries)
         session.roll_back()
+        failure = from_server(error, queries, *_aftermath(session, resource, plan))
         raise _Conflict(failure) if is_conflict(error) else failure
     left = resource.plan(found["seen"], Server(**found["server"]), None)
     if left.statements or left.missing:
         session.roll_back()
+        changed, _hints = _aftermath(session, resource, plan)
         raise Failure(
-            "PostgreSQL accepted the statements, but these did not take: %s." % listed(left.statements or left.missing),
-            hint="The current role may lack the right to them; everything was rolled back and nothing was changed.",
+            "PostgreSQL accepted the statements, but these did not take: %s. %s" % (listed(left.statements or left.missing), changed),
+            hint="The current role may lack the right to them.",
             queries=queries,
         )
     try:
@@ -160,3 +165,17 @@ def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
         unknown = "Whether the transaction was committed is not known."
         raise from_server(error, queries, **({} if answered else {"changed": unknown}))
     return found["seen"]
+
+
+def _aftermath(session: Session, resource: Resource, plan: Plan) -> tuple[str, dict[str, str]]:
+    """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE."""
+    if not plan.lasting:
+        return UNCHANGED, plan.hints
+    try:
+        server, seen = _look(session, resource)
+        left = resource.plan(seen, server, None)
+    except Failure:
+        return "Whether anything was changed is not known.", plan.hints
+    if left.statements == plan.statements:
+        return UNCHANGED, left.hints
+    return "A part was done and stays; still to be done: %s." % (listed(left.statements) or "nothing"), left.hints

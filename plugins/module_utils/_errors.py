@@ -68,7 +68,7 @@ _HINTS = {
     "57014": "It took longer than statement_timeout, most often behind a long transaction: end that, or raise statement_timeout.",
 }
 
-_UNCHANGED = "Nothing was changed."
+UNCHANGED = "Nothing was changed."
 
 
 def is_conflict(error: Any) -> bool:
@@ -79,7 +79,9 @@ def is_conflict(error: Any) -> bool:
     return error.pgcode in _CONFLICTS or (error.pgcode == "XX000" and "concurrently" in str(error))
 
 
-def from_server(error: Any, statements: list[str] | None = None, changed: str = _UNCHANGED) -> Failure:
+def from_server(
+    error: Any, statements: list[str] | None = None, changed: str = UNCHANGED, known: dict[str, str] | None = None
+) -> Failure:
     """Translate a psycopg2 error.
 
     Only the message, the detail and the hint are carried over: what psycopg2 prints also quotes the statement, with its secrets.
@@ -87,6 +89,7 @@ def from_server(error: Any, statements: list[str] | None = None, changed: str = 
     :param error: a psycopg2.Error.
     :param statements: what was being applied, masked.
     :param changed: one sentence on whether anything was changed.
+    :param known: what to do about it, by SQLSTATE, where more is known than the code tells.
     """
     diag = getattr(error, "diag", None)
     primary = getattr(diag, "message_primary", None)
@@ -97,7 +100,7 @@ def from_server(error: Any, statements: list[str] | None = None, changed: str = 
             sqlstate=error.pgcode,
             **_queries(statements),
         )
-    hints = [diag.message_hint, _neon_hint(primary) or _HINTS.get(error.pgcode)]
+    hints = [diag.message_hint, _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode)]
     return Failure(
         "PostgreSQL refused: %s%s. %s" % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
         hint=" ".join(hint for hint in hints if hint) or None,
