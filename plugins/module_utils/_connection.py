@@ -52,30 +52,65 @@ _SHORTEST_ATTEMPT = 2  # seconds: libpq takes no less
 # libpq tells no SQLSTATE of a connection that was refused, so its words have to do. Each: what it says, whether it may pass,
 # its SQLSTATE, what to do.
 _REFUSALS = [
-    ("Connection refused", True, None, "Check the host and the port, and that the server runs and may be reached from here."),
+    (
+        "Connection refused",
+        True,
+        None,
+        "Check the host and the port, and that the server runs and may be reached from here.",
+    ),
     ("No such file or directory", True, None, "No server listens on that socket: give login_host, or a dsn."),
-    ("timeout expired", True, None, "Check the host and the port, and that no firewall or IP allow list drops the connection."),
-    ("timed out", True, None, "Check the host and the port, and that no firewall or IP allow list drops the connection."),
+    (
+        "timeout expired",
+        True,
+        None,
+        "Check the host and the port, and that no firewall or IP allow list drops the connection.",
+    ),
+    (
+        "timed out",
+        True,
+        None,
+        "Check the host and the port, and that no firewall or IP allow list drops the connection.",
+    ),
     ("Temporary failure in name resolution", True, None, "Check the name server."),
     ("server closed the connection unexpectedly", True, None, "Check that a PostgreSQL server listens on that port."),
     ("Connection reset by peer", True, None, "Check that a PostgreSQL server listens on that port."),
     ("the database system is", True, "57P03", "The server is starting or stopping: run again later."),
     ("too many clients already", True, "53300", "Close some connections, or raise max_connections."),
     ("remaining connection slots are reserved", True, "53300", "Close some connections, or raise max_connections."),
-    ("Couldn't connect to compute node", True, None, "Neon's compute did not start: check its state in Neon's console."),
+    (
+        "Couldn't connect to compute node",
+        True,
+        None,
+        "Neon's compute did not start: check its state in Neon's console.",
+    ),
     ("Control plane request failed", True, None, "Neon's control plane did not answer: run again later."),
     ("Failed to acquire permit", True, None, "Neon's proxy has too many connections waiting: run again later."),
     ("password authentication failed", False, "28P01", "Check the user and the password."),
     ("no password supplied", False, "28P01", "Give login_password, or a dsn with a password."),
     ("pg_hba.conf", False, "28000", "The server's pg_hba.conf does not let this user in from here."),
-    ("is not allowed to connect to this endpoint", False, None, "Add this address to the project's IP Allow list in Neon."),
-    ("Endpoint ID is not specified", False, None, "Connect by the endpoint's own host name, or give connect_params: {options: endpoint=ID}."),
+    (
+        "is not allowed to connect to this endpoint",
+        False,
+        None,
+        "Add this address to the project's IP Allow list in Neon.",
+    ),
+    (
+        "Endpoint ID is not specified",
+        False,
+        None,
+        "Connect by the endpoint's own host name, or give connect_params: {options: endpoint=ID}.",
+    ),
     ("could not translate host name", False, None, "Check the host's spelling."),
     ("SSL", False, None, "Check ssl_mode, ca_cert, and that the certificate is of this host."),
 ]
 
 # What a server says after it took the password.
-_AFTER_AUTHENTICATION = ("permission denied for database", "is not permitted to log in", "too many connections for role", "does not exist")
+_AFTER_AUTHENTICATION = (
+    "permission denied for database",
+    "is not permitted to log in",
+    "too many connections for role",
+    "does not exist",
+)
 
 
 @dataclass
@@ -152,7 +187,8 @@ class Connection:
                 may_pass, sqlstate, hint = _refusal(words)
             if not may_pass or time.monotonic() + delay >= deadline:
                 raise Failure(
-                    "Cannot connect%s: %s." % (" within %d seconds" % self.connect_timeout if may_pass else "", _one_line(words)),
+                    "Cannot connect%s: %s."
+                    % (" within %d seconds" % self.connect_timeout if may_pass else "", _one_line(words)),
                     hint=hint,
                     sqlstate=sqlstate,
                 )
@@ -164,7 +200,11 @@ class Connection:
 
         :raises Failure: when the server does not even ask, so that there is no telling.
         """
-        parameters = {key: value for key, value in self.parameters.items() if key not in ("sslcert", "sslkey", "sslpassword", "passfile")}
+        parameters = {
+            key: value
+            for key, value in self.parameters.items()
+            if key not in ("sslcert", "sslkey", "sslpassword", "passfile")
+        }
         try:
             _connect({**parameters, "user": user, "password": password}, self.connect_timeout).close()
         except psycopg2.Error as error:
@@ -205,7 +245,7 @@ class Session:
 
     @property
     def settings(self) -> list[str]:
-        """What holds for each transaction, and for no longer: nothing of an attacker's is found before pg_catalog, nobody waits for long."""
+        """What holds for each transaction and no longer: nothing is found before pg_catalog, and nobody waits for long."""
         options = self._connection
         settings = [
             "SET LOCAL search_path = pg_catalog, pg_temp",

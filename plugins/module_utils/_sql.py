@@ -12,8 +12,8 @@ Nothing here talks to a server, so that plans stay pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 from ._errors import Failure
 
@@ -117,7 +117,12 @@ def guarded(condition: str, query: str, column: str) -> str:
 
     :param query: an expression for the text of the query.
     """
-    return "CASE WHEN %s THEN substring(query_to_xml(%s, false, false, '')::text FROM '<%s>(.*)</%s>') END" % (condition, query, column, column)
+    return "CASE WHEN %s THEN substring(query_to_xml(%s, false, false, '')::text FROM '<%s>(.*)</%s>') END" % (
+        condition,
+        query,
+        column,
+        column,
+    )
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:

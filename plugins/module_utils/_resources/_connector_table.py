@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
 
 from .._engine import Plan
 from .._errors import Failure
@@ -67,7 +68,14 @@ SELECT json_build_object(
                         'grants', {sequence_grants})), '[]') FROM s),
       'has_rows', {has_rows} = 'true') FROM t))"""
 
-_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
+_KINDS = {
+    "p": "a partitioned table",
+    "v": "a view",
+    "m": "a materialized view",
+    "f": "a foreign table",
+    "S": "a sequence",
+    "i": "an index",
+}
 
 
 class Column(NamedTuple):
@@ -102,7 +110,7 @@ class ConnectorTable:
 
     key: ClassVar[str]
     what: ClassVar[str]  # "signal table"
-    shape: ClassVar[list[Column]]
+    shape: ClassVar[tuple[Column, ...]]
     why_shape: ClassVar[str]
 
     def __init__(self, schema: str, name: str, grant_to: list[str] | None, state: str) -> None:
@@ -123,7 +131,9 @@ class ConnectorTable:
         return None
 
     def look(self, version: int) -> str:
-        readable = "t.relkind = 'r' AND has_schema_privilege(t.relnamespace, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')"
+        readable = (
+            "t.relkind = 'r' AND has_schema_privilege(t.relnamespace, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')"
+        )
         rows = literal("SELECT EXISTS (SELECT FROM %s) AS found" % self.table.sql)
         return _LOOK.format(
             schema=literal(self.table.schema),
@@ -151,7 +161,9 @@ class ConnectorTable:
             "name": self.table.name,
             "exists": bool(table),
             "owner": table and table["owner"],
-            "grants": {role: sorted(privileges) for role, privileges in sorted(table["grants"].items())} if table else {},
+            "grants": {role: sorted(privileges) for role, privileges in sorted(table["grants"].items())}
+            if table
+            else {},
         }
 
     def _plan_absent(self, seen: Any) -> Plan:
@@ -174,7 +186,8 @@ class ConnectorTable:
             plan.before["schema"] = self.table.schema
         elif not seen["may_create_schema"]:
             raise Failure(
-                "The schema %s does not exist, and the current role may not make one in this database." % self.table.schema,
+                "The schema %s does not exist, and the current role may not make one in this database."
+                % self.table.schema,
                 hint="Run as the database's owner, or GRANT CREATE ON DATABASE to the current role.",
             )
         else:
@@ -186,7 +199,8 @@ class ConnectorTable:
             plan.before["table"] = str(self.table)
         elif schema and not schema["may_create"]:
             raise Failure(
-                "The current role may not make a table in the schema %s, which %s owns." % (self.table.schema, schema["owner"]),
+                "The current role may not make a table in the schema %s, which %s owns."
+                % (self.table.schema, schema["owner"]),
                 hint="Run as its owner, or GRANT CREATE ON SCHEMA to the current role.",
             )
         else:
@@ -229,7 +243,9 @@ class ConnectorTable:
         for privileges, roles in lacking.items():
             if target.seen:
                 _check_owner(target.seen, "grant on the %s %s" % (target.kind.lower(), target.sql))
-            plan.statements.append(Statement("GRANT %s ON %s %s TO %s" % (", ".join(privileges), target.kind, target.sql, idents(roles))))
+            plan.statements.append(
+                Statement("GRANT %s ON %s %s TO %s" % (", ".join(privileges), target.kind, target.sql, idents(roles)))
+            )
 
     def _check_shape(self, table: dict[str, Any]) -> None:
         """Fail, with every difference, for a table that the connector could not use. It is never altered."""
@@ -274,6 +290,7 @@ def _column_differences(column: Column, found: dict[str, Any]) -> Iterator[str]:
 def _check_owner(seen: dict[str, Any], what: str) -> None:
     if not seen["mine"]:
         raise Failure(
-            "The current role may not %s: it is no member of its owner%s." % (what, " " + seen["owner"] if "owner" in seen else ""),
+            "The current role may not %s: it is no member of its owner%s."
+            % (what, " " + seen["owner"] if "owner" in seen else ""),
             hint="Run as the owner, or GRANT the owner to the current role.",
         )

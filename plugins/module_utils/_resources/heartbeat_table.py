@@ -21,15 +21,18 @@ _SEQUENCE_SUFFIX = "_id_seq"
 class HeartbeatTable(ConnectorTable):
     key = "heartbeat_table"
     what = "heartbeat table"
-    shape = [
+    shape = (
         Column("id", ("integer", "bigint"), default=True),
         Column("text", ("text", "character varying"), nullable=True),
         Column("last_update", ("timestamp without time zone", "timestamp with time zone"), nullable=True),
-    ]
+    )
     why_shape = "Streamkap expects exactly id, text, last_update."
 
     def create(self) -> str:
-        return "CREATE TABLE %s (id serial PRIMARY KEY, text text, last_update timestamp DEFAULT CURRENT_TIMESTAMP)" % self.table.sql
+        return (
+            "CREATE TABLE %s (id serial PRIMARY KEY, text text, last_update timestamp DEFAULT CURRENT_TIMESTAMP)"
+            % self.table.sql
+        )
 
     def created_sequences(self) -> list[QualifiedName]:
         """A serial column's sequence is called after the table, cut by PostgreSQL so that the whole fits."""

@@ -21,12 +21,15 @@ class SignalTable(ConnectorTable):
     key = "signal_table"
     what = "signal table"
     # The lengths are those of the vendor's table. Debezium itself needs 42 for an id (a UUID and "-close") and 21 for a type.
-    shape = [
+    shape = (
         Column("id", _TEXT, length=42),
         Column("type", _TEXT, length=32),
         Column("data", _TEXT, length=2000, nullable=True),
-    ]
+    )
     why_shape = "Debezium inserts by position into exactly id, type, data."
 
     def create(self) -> str:
-        return "CREATE TABLE %s (id varchar(255) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2000))" % self.table.sql
+        return (
+            "CREATE TABLE %s (id varchar(255) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2000))"
+            % self.table.sql
+        )
