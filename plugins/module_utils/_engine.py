@@ -51,7 +51,11 @@ class Plan:
 
 
 class Resource(Protocol):
-    """One kind of thing that is converged. An instance is what the user desires of it, parsed and checked."""
+    """One kind of thing that is converged. An instance is what the user desires of it, parsed and checked.
+
+    What no SELECT can find out, a resource may ask in a further method, ``questions(version) -> list[str]``: statements that go before
+    each look in the same message, write nothing, and leave what they find in settings of the transaction, for the look to read.
+    """
 
     # The key under which the resource stands in the task's result.
     key: str
@@ -106,7 +110,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
                 seen = _apply(session, resource, plan)
             except _Conflict as conflict:
                 if last_try:
-                    raise conflict.failure
+                    raise conflict.failure from None
                 continue
         return Report(
             server=server,
@@ -125,29 +129,32 @@ class _Conflict(Exception):
         self.failure = failure
 
 
-def _query(session: Session, resource: Resource) -> str:
-    return "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (_server.LOOK, resource.look(session.version))
+def _query(session: Session, resource: Resource) -> list[str]:
+    """The statements of one look. The last one answers."""
+    query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (_server.LOOK, resource.look(session.version))
+    questions = getattr(resource, "questions", None)
+    return [*(questions(session.version) if questions else []), query]
 
 
 def _look(session: Session, resource: Resource) -> tuple[Server, Any]:
     """One message, one answer. It could not write if it wanted to."""
     try:
-        found = session.ask(["SET LOCAL transaction_read_only = on", _query(session, resource)])
+        found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])
     except session.Error as error:
-        raise from_server(error)
+        raise from_server(error) from None
     return Server(**found["server"]), found["seen"]
 
 
 def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back."""
     queries = [str(statement) for statement in plan.statements]
-    message = ["BEGIN", *session.settings, _LOCK, *(statement.sql for statement in plan.statements), _query(session, resource)]
+    message = ["BEGIN", *session.settings, _LOCK, *(statement.sql for statement in plan.statements), *_query(session, resource)]
     try:
         found = session.send(message)
     except session.Error as error:
         session.roll_back()
         failure = from_server(error, queries, *_aftermath(session, resource, plan))
-        raise _Conflict(failure) if is_conflict(error) else failure
+        raise (_Conflict(failure) if is_conflict(error) else failure) from None
     left = resource.plan(found["seen"], Server(**found["server"]), None)
     if left.statements or left.missing:
         session.roll_back()
@@ -163,7 +170,7 @@ def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
         # With an answer of the server's the COMMIT was refused; without one nobody knows.
         answered = getattr(error.diag, "message_primary", None)
         unknown = "Whether the transaction was committed is not known."
-        raise from_server(error, queries, **({} if answered else {"changed": unknown}))
+        raise from_server(error, queries, **({} if answered else {"changed": unknown})) from None
     return found["seen"]
 
 
