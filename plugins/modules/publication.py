@@ -129,6 +129,8 @@ options:
     default: true
 notes:
   - Make the publication before the slot. A slot cannot be read through a publication that was made after it, from before that time on.
+  - To show a row filter PostgreSQL locks its table like a reader does. So looking at a filtered table, in check mode too, waits for whoever
+    holds an C(ACCESS EXCLUSIVE) lock on it, O(lock_timeout) at most.
   - The parameter C(publish_generated_columns) of PostgreSQL 18 is left alone.
 seealso:
   - module: streamkap.neon.slot

@@ -133,8 +133,8 @@ _UNPUBLISHED = """(
 
 # PostgreSQL keeps a row filter as a parse tree and shows it in words of its own, so texts cannot be compared. But it plans
 # two filters that mean the same in the same way, and EXPLAIN shows how without executing anything, on a standby too. In
-# place of the table stands its row type: that takes no lock, no rows and no right to read. A filter is in the replica
-# identity when it can be planned without the other columns. EXECUTE in a loop takes no second statement.
+# place of the table stands its row type, for which nobody needs the right to read rows. A filter is in the replica identity
+# when it can be planned without the other columns. EXECUTE in a loop takes no second statement.
 _QUESTIONS = """
 DECLARE
   question record;
