@@ -154,8 +154,10 @@ EXAMPLES = r"""
   streamkap.neon.publication:
     tables: [billing.payments]
     exclusive: false
+  register: first
 
-- name: For a second connector inserts only, of some tables all and of one a part (PostgreSQL 15 or newer)
+- name: For a second connector inserts only, of one table all and of another a part
+  when: first.server.version >= 150000
   streamkap.neon.publication:
     name: streamkap_pub_2
     tables:
@@ -231,6 +233,31 @@ publication:
       description: Whether changes of partitions are published as changes of the partitioned table, or null when it does not exist.
       type: bool
       sample: true
+server:
+  description: The server that was spoken to.
+  returned: success
+  type: dict
+  contains:
+    host:
+      description: Its host.
+      type: str
+      sample: ep-cool-cloud-a1b2c3d4.eu-central-1.aws.neon.tech
+    port:
+      description: Its port.
+      type: int
+      sample: 5432
+    database:
+      description: The database that was connected to.
+      type: str
+      sample: neondb
+    version:
+      description: Its version as C(server_version_num).
+      type: int
+      sample: 170011
+    neon_project:
+      description: The id of its Neon project, or null on any other server.
+      type: str
+      sample: cool-cloud-12345678
 sqlstate:
   description: PostgreSQL's error code, when the server refused something.
   returned: failure
