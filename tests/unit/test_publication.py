@@ -236,8 +236,8 @@ def test_many_keyless_tables_are_counted_in_words_and_complete_in_data() -> None
 
 
 def test_skipping_everything_publishes_nothing_and_fails() -> None:
-    with pytest.raises(Failure, match="would publish no table"):
-        desired(tables=["app.a"], keyless_tables="skip").plan(seen(relation("app.a", key=[])), server(), {})
+    plan = desired(tables=["app.a"], keyless_tables="skip").plan(seen(relation("app.a", key=[])), server(), {})
+    assert "would publish no table" in plan.missing[0]
 
 
 def test_what_stays_beside_the_named_tables_is_not_judged() -> None:

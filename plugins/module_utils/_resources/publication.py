@@ -579,10 +579,9 @@ class Publication:
         self._warn_of_unlogged(target, catalog, plan)
         target = self._with_identities(target, catalog, plan)
         if not (self.all_tables or target.schemas or target.tables):
-            raise Failure(
+            plan.missing.append(
                 "The publication %s would publish no table: nothing of what is named is there and may be published."
-                % self.name,
-                hint="Make the tables first, or name others.",
+                % self.name
             )
         tables = {
             name: standing.tables[name] if _is_same(table, standing.tables.get(name), catalog) else table
@@ -821,8 +820,10 @@ class Publication:
     def _creation(self, target: _Published, catalog: _Catalog) -> Statement:
         objects = "ALL TABLES" if self.all_tables else _objects(target.tables.values(), target.schemas, catalog)
         parameters = self._parameters(None, target)
-        suffix = " WITH (%s)" % parameters if parameters else ""
-        return Statement("CREATE PUBLICATION %s FOR %s%s" % (ident(self.name), objects, suffix))
+        words = ["CREATE PUBLICATION", ident(self.name)]
+        words += ["FOR", objects] if objects else []
+        words += ["WITH (%s)" % parameters] if parameters else []
+        return Statement(" ".join(words))
 
     def _alterations(self, current: _Published, target: _Published, catalog: _Catalog) -> Iterator[Statement]:
         """What differs only: SET would lock all tables, and take the ownership of all.
