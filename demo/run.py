@@ -86,8 +86,8 @@ def on_an_own_server() -> None:
 
 
 TABLES = """
-    SELECT schemaname, relname, pg_get_userbyid(relowner), n_live_tup
-    FROM pg_stat_user_tables JOIN pg_class c ON c.oid = relid
+    SELECT schemaname, s.relname, pg_get_userbyid(relowner), n_live_tup
+    FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = relid
     ORDER BY 1, 2
 """
 SALE = (

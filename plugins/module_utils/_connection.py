@@ -12,6 +12,7 @@ A Neon compute that sleeps wakes up when it is connected to, so what may pass is
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import time
@@ -198,26 +199,35 @@ class Connection:
     def can_login(self, user: str, password: str) -> bool:
         """Whether the server takes this password of this user.
 
-        :raises Failure: when the server does not even ask, so that there is no telling.
+        :raises Failure: when there is no telling, because the server does not ask for it or does not get so far.
         """
         parameters = {
             key: value
             for key, value in self.parameters.items()
             if key not in ("sslcert", "sslkey", "sslpassword", "passfile")
         }
+        why = "the server lets %s in from here without one" % user
+        sqlstate = None
         try:
-            _connect({**parameters, "user": user, "password": password}, self.connect_timeout).close()
+            with contextlib.closing(
+                _connect({**parameters, "user": user, "password": password}, self.connect_timeout)
+            ) as pg:
+                if pg.info.used_password:
+                    return True
         except psycopg2.Error as error:
             words = str(error)
-            if "pg_hba.conf" in words:
-                raise Failure(
-                    "Whether the password of %s is the given one cannot be told: its verifier may not be read, and the server's "
-                    "pg_hba.conf does not let %s in from here." % (user, user),
-                    hint="Run as a role that may read pg_authid, or set update_password: on_create.",
-                    sqlstate="28000",
-                ) from None
-            return any(text in words for text in _AFTER_AUTHENTICATION)
-        return True
+            may_pass, sqlstate, _hint = _refusal(words)
+            if any(text in words for text in _AFTER_AUTHENTICATION):
+                return True
+            if not may_pass and sqlstate != "28000":
+                return False
+            why = _one_line(self._masked(words))
+        raise Failure(
+            "Whether the password of %s is the given one cannot be told: its verifier may not be read, and logging in with it tells "
+            "nothing: %s." % (user, why),
+            hint="Run as a role that may read pg_authid, or set update_password: on_create.",
+            sqlstate=sqlstate,
+        )
 
     def _masked(self, text: str) -> str:
         for secret in self.secrets:

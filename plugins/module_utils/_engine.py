@@ -131,7 +131,10 @@ class _Conflict(Exception):
 
 def _query(session: Session, resource: Resource) -> list[str]:
     """The statements of one look. The last one answers."""
-    query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (_server.LOOK, resource.look(session.version))
+    query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (
+        _server.LOOK,
+        resource.look(session.version),
+    )
     questions = getattr(resource, "questions", None)
     return [*(questions(session.version) if questions else []), query]
 
@@ -148,7 +151,13 @@ def _look(session: Session, resource: Resource) -> tuple[Server, Any]:
 def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back."""
     queries = [str(statement) for statement in plan.statements]
-    message = ["BEGIN", *session.settings, _LOCK, *(statement.sql for statement in plan.statements), *_query(session, resource)]
+    message = [
+        "BEGIN",
+        *session.settings,
+        _LOCK,
+        *(statement.sql for statement in plan.statements),
+        *_query(session, resource),
+    ]
     try:
         found = session.send(message)
     except session.Error as error:
@@ -160,7 +169,8 @@ def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
         session.roll_back()
         changed, _hints = _aftermath(session, resource, plan)
         raise Failure(
-            "PostgreSQL accepted the statements, but these did not take: %s. %s" % (listed(left.statements or left.missing), changed),
+            "PostgreSQL accepted the statements, but these did not take: %s. %s"
+            % (listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
             queries=queries,
         )

@@ -102,7 +102,8 @@ def from_server(
         )
     hints = [diag.message_hint, _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode)]
     return Failure(
-        "PostgreSQL refused: %s%s. %s" % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
+        "PostgreSQL refused: %s%s. %s"
+        % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
         hint=" ".join(hint for hint in hints if hint) or None,
         sqlstate=error.pgcode,
         **_queries(statements),

@@ -90,6 +90,31 @@ heartbeat_table:
       description: The privileges on it by grantee, its owner among them.
       type: dict
       sample: {streamkap_role: [INSERT, SELECT, UPDATE]}
+server:
+  description: The server that was spoken to.
+  returned: success
+  type: dict
+  contains:
+    host:
+      description: Its host.
+      type: str
+      sample: ep-cool-cloud-a1b2c3d4.eu-central-1.aws.neon.tech
+    port:
+      description: Its port.
+      type: int
+      sample: 5432
+    database:
+      description: The database that was connected to.
+      type: str
+      sample: neondb
+    version:
+      description: Its version as C(server_version_num).
+      type: int
+      sample: 170011
+    neon_project:
+      description: The id of its Neon project, or null on any other server.
+      type: str
+      sample: cool-cloud-12345678
 sqlstate:
   description: PostgreSQL's error code, when the server refused something.
   returned: failure

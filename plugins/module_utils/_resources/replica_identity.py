@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""The replica identity of tables: what an update or delete tells of the row that it changed.
+
+It is a property of each table by itself: the partitions of a partitioned table have their own, and theirs count
+(https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._engine import Plan
+from .._errors import Failure
+from .._server import Server
+from .._sql import QualifiedName, Statement, array, check_name, ident, listed
+
+_IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
+
+# A named table is looked for without regard to case, so that a message can say which one may be meant.
+_LOOK = """
+WITH RECURSIVE
+base AS (
+  SELECT c.oid
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE (lower(n.nspname::text), lower(c.relname::text)) IN (
+           SELECT lower(t.schema), lower(t.name) FROM unnest({table_schemas}, {table_names}) AS t(schema, name))
+      OR n.nspname = ANY ({schemas}) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+         AND NOT EXISTS (SELECT FROM pg_depend d
+                          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')),
+down(oid) AS (
+  SELECT oid FROM base
+  UNION SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.oid
+                                    JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
+SELECT json_build_object(
+  'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
+  'relations', (SELECT coalesce(json_agg(json_build_object(
+      'schema', n.nspname,
+      'name', c.relname,
+      'kind', c.relkind,
+      'owner', pg_get_userbyid(c.relowner),
+      'mine', pg_has_role(c.relowner, 'USAGE'),
+      'parent', (SELECT json_build_object('schema', pn.nspname, 'name', pc.relname)
+                   FROM pg_inherits i JOIN pg_class pc ON pc.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = pc.relnamespace
+                  WHERE i.inhrelid = c.oid AND c.relispartition),
+      'identity', c.relreplident,
+      'index', (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+                 WHERE i.indrelid = c.oid AND i.indisreplident),
+      'has_key', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate),
+      'published', {published},
+      'indexes', {indexes})), '[]')
+    FROM down JOIN pg_class c ON c.oid = down.oid JOIN pg_namespace n ON n.oid = c.relnamespace))"""
+
+_INDEXES = """(
+        SELECT coalesce(json_object_agg(x.relname, json_build_object(
+                   'unique', i.indisunique, 'partial', i.indpred IS NOT NULL, 'deferrable', NOT i.indimmediate,
+                   'valid', i.indisvalid, 'expression', 0 = ANY (i.indkey),
+                   'nullable', EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attnotnull
+                                          AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))), '{}')
+          FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)"""
+
+# Whether somebody is told of this table's updates or deletes: then each needs to say which row it is about.
+_PUBLISHED = """EXISTS (
+        SELECT FROM pg_publication p
+         WHERE (p.pubupdate OR p.pubdelete)
+           AND (p.puballtables OR EXISTS (
+                  SELECT FROM pg_publication_rel r
+                   WHERE r.prpubid = p.oid
+                     AND r.prrelid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))){in_schema}))"""
+_IN_SCHEMA = """ OR EXISTS (
+                  SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)"""
+
+_INDEX_RULES = {
+    "unique": (False, "it is not unique"),
+    "partial": (True, "it is partial"),
+    "deferrable": (True, "it is deferrable"),
+    "valid": (False, "it is not valid"),
+    "expression": (True, "it has an expression"),
+    "nullable": (True, "it has a column that may be NULL"),
+}
+
+
+class ReplicaIdentity:
+    """The replica identity of tables.
+
+    :param tables: these, and the partitions of those that are partitioned.
+    :param schemas: all permanent tables of these instead, but those of extensions.
+    :param exclude_tables: but not these.
+    :param index: the name of the index, for the identity ``index``.
+    :param only_keyless: leave tables alone that have a primary key or another replica identity already.
+    """
+
+    key = "replica_identity"
+
+    def __init__(
+        self,
+        tables: list[str] | None,
+        schemas: list[str] | None,
+        exclude_tables: list[str] | None,
+        identity: str,
+        index: str | None,
+        only_keyless: bool,
+    ) -> None:
+        for option, names in (("tables", tables), ("schemas", schemas)):
+            if names == []:
+                raise Failure("%s is an empty list." % option, hint="Name at least one, or leave the task out.")
+        self.tables = [QualifiedName.parse(text) for text in dict.fromkeys(tables or [])]
+        self.schemas = [check_name(name, "schema") for name in dict.fromkeys(schemas or [])]
+        self.excluded = [QualifiedName.parse(text) for text in dict.fromkeys(exclude_tables or [])]
+        self.identity = identity
+        self.index = index
+        self.only_keyless = only_keyless
+        if (identity == "index") != bool(index):
+            raise Failure(
+                "identity: index and the option index go together.",
+                hint="Give both, or leave index out for another identity.",
+            )
+        if index and len(self.tables) != 1:
+            raise Failure("An index belongs to one table.", hint="Name exactly one table in tables.")
+
+    def look(self, version: int) -> str:
+        return _LOOK.format(
+            published=_PUBLISHED.format(in_schema=_IN_SCHEMA if version >= 150000 else ""),
+            table_schemas=array(name.schema for name in [*self.tables, *self.excluded]),
+            table_names=array(name.name for name in [*self.tables, *self.excluded]),
+            schemas=array(self.schemas),
+            indexes=_INDEXES if self.index else "NULL",
+        )
+
+    def logins(self, seen: Any) -> list[tuple[str, str]]:
+        return []
+
+    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+        self._check_exist(seen)
+        chosen = self._chosen(seen)
+        due = {name: row for name, row in chosen.items() if self._differs(row)}
+        if self.index:
+            self._check_index(chosen)
+        self._check_owners(due)
+        self._check_updates_go_on(due)
+        wanted = "index %s" % self.index if self.index else self.identity
+        return Plan(
+            statements=[
+                Statement("ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause())) for name in due
+            ],
+            before={str(name): _shown(row) for name, row in due.items()},
+            after={str(name): wanted for name in due},
+        )
+
+    def describe(self, seen: Any) -> dict[str, Any]:
+        return {"tables": {str(name): _shown(row) for name, row in self._chosen(seen).items()}}
+
+    def _chosen(self, seen: Any) -> dict[QualifiedName, dict[str, Any]]:
+        """The tables in question by name, in the order of their names, so that two runs lock in the same order."""
+        relations = {QualifiedName(row["schema"], row["name"]): row for row in seen["relations"]}
+
+        def is_meant(name: QualifiedName) -> bool:
+            row = relations[name]
+            if name in self.excluded or row["kind"] not in "rp":
+                return False
+            if name in self.tables or name.schema in self.schemas:
+                return True
+            parent = row["parent"] and QualifiedName(row["parent"]["schema"], row["parent"]["name"])
+            return parent in relations and is_meant(parent)
+
+        return {name: relations[name] for name in sorted(relations) if is_meant(name)}
+
+    def _differs(self, row: dict[str, Any]) -> bool:
+        if self.only_keyless and ((row["has_key"] and row["identity"] == "d") or row["identity"] in "fi"):
+            return False
+        return (_IDENTITIES[row["identity"]], row["index"] if self.index else None) != (self.identity, self.index)
+
+    def _clause(self) -> str:
+        return "USING INDEX %s" % ident(self.index) if self.index else self.identity.upper()
+
+    def _check_exist(self, seen: Any) -> None:
+        missing = [name for name in self.schemas if name not in seen["schemas"]]
+        if missing:
+            raise Failure(
+                "No such schema in this database: %s." % listed(missing),
+                hint="Check the spelling, capitals included, and the database.",
+            )
+        kinds = {QualifiedName(row["schema"], row["name"]): row["kind"] for row in seen["relations"]}
+        absent = [name for name in self.tables if name not in kinds]
+        if absent:
+            alike = [name for name in kinds if str(name).lower() in {str(other).lower() for other in absent}]
+            raise Failure(
+                "No such table in this database: %s." % listed(absent),
+                hint="Did you mean %s?" % listed(alike)
+                if alike
+                else "Check the spelling, capitals included, and the database.",
+            )
+        others = [name for name in self.tables if kinds[name] not in "rp"]
+        if others:
+            raise Failure("Only tables have a replica identity, and %s is none." % listed(others), hint="Leave it out.")
+
+    def _check_owners(self, due: dict[QualifiedName, dict[str, Any]]) -> None:
+        foreign = {name: row["owner"] for name, row in due.items() if not row["mine"]}
+        if foreign:
+            raise Failure(
+                "Only its owner may change a table's replica identity: %s."
+                % listed("%s of %s" % (name, owner) for name, owner in foreign.items()),
+                hint="Run as a member of every owner (%s), or as a superuser." % listed(sorted(set(foreign.values()))),
+            )
+
+    def _check_updates_go_on(self, due: dict[QualifiedName, dict[str, Any]]) -> None:
+        """Fail rather than have the application's updates and deletes refused."""
+        stopped = [
+            name
+            for name, row in due.items()
+            if row["published"] and (self.identity == "nothing" or (self.identity == "default" and not row["has_key"]))
+        ]
+        if stopped:
+            raise Failure(
+                "With this replica identity updates and deletes would fail in the application, because they are published: %s."
+                % listed(stopped),
+                hint="Take the tables out of the publication first, or give them a primary key.",
+            )
+
+    def _check_index(self, chosen: dict[QualifiedName, dict[str, Any]]) -> None:
+        (name,) = self.tables
+        index = chosen[name]["indexes"].get(self.index)
+        if not index:
+            raise Failure(
+                "The table %s has no index %s." % (name, self.index),
+                hint="It has %s." % (listed(sorted(chosen[name]["indexes"])) or "none"),
+            )
+        broken = [words for rule, (wrong, words) in _INDEX_RULES.items() if index[rule] is wrong]
+        if broken:
+            raise Failure(
+                "The index %s cannot be the replica identity of %s: %s." % (self.index, name, ", ".join(broken)),
+                hint="It takes a valid unique index, neither partial nor deferrable, on columns that are NOT NULL.",
+            )
+
+
+def _shown(row: dict[str, Any]) -> str:
+    identity = _IDENTITIES[row["identity"]]
+    return "index %s" % row["index"] if identity == "index" else identity
