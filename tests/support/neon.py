@@ -121,7 +121,7 @@ def isolated(server: Server) -> Iterator[None]:
     finally:
         _drop_slots(server, _names(server, "replication_slots") - slots)
         for name in _names(server, "database") - databases:
-            server.sql(f"DROP DATABASE {_quoted(name)} WITH (FORCE)")
+            server.sql(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
         _drop_roles(server, _names(server, "roles") - roles)
     assert _staying(server, roles) == before, "the test changed roles that stay for the tests after it"
 
@@ -158,7 +158,7 @@ def _drop_slots(server: Server, names: set[str]) -> None:
 
 def _drop_roles(server: Server, names: set[str]) -> None:
     if names:
-        roles = ", ".join(map(_quoted, names))
+        roles = ", ".join(map(quoted, names))
         # Their objects went with the databases; what is left are privileges on what all databases share.
         server.sql(f"DROP OWNED BY {roles} CASCADE; DROP ROLE {roles}")
 
@@ -176,5 +176,5 @@ def _staying(server: Server, roles: set[str]) -> list[tuple]:
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,235 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role cdc and its playbooks: what they change, what they refuse, and what they leave alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from support import neon
+from support.hurting import (
+    PASSWORD,
+    PUBLICATION,
+    SLOT,
+    USER,
+    VARIABLES,
+    lay_out_what_hurts,
+    make_user_where_sql_cannot,
+    variables,
+)
+from support.modules import run_playbook
+from support.neon import Database
+from support.pgoutput import changes
+
+
+def test_teardown_takes_everything_back_and_the_second_changes_nothing(database: Database) -> None:
+    make_user_where_sql_cannot(database.server)
+    lay_out_what_hurts(database)
+    before = _catalogs(database, besides_identity=True)
+    assert run_playbook("streamkap.neon.setup", extra_vars=variables(database)).rc == 0
+    assert _catalogs(database, besides_identity=True) != before
+    first = run_playbook("streamkap.neon.teardown", extra_vars=variables(database))
+    assert (first.rc, first.changed >= 6) == (0, True), first.stdout
+    remaining = _catalogs(database, besides_identity=True)
+    # Where the user was made beforehand, it goes as well.
+    before["roles"] = [role for role in before["roles"] if role != (USER,)]
+    assert remaining == before
+    second = run_playbook("streamkap.neon.teardown", extra_vars=variables(database))
+    assert (second.rc, second.changed) == (0, 0), second.stdout
+
+
+def test_a_check_shows_the_whole_plan_and_leaves_everything_as_it_was(database: Database) -> None:
+    make_user_where_sql_cannot(database.server)
+    before = _catalogs(database)
+
+    def check() -> bool:
+        """Whether WAL was written meanwhile. The server itself may do so now and then."""
+        position = database.admin("SELECT pg_current_wal_insert_lsn()")
+        run = run_playbook(
+            "streamkap.neon.setup", extra_vars=VARIABLES | {"cdc_dsn": database.dsn}, check=True, diff=True
+        )
+        assert run.rc == 0, run.stdout
+        assert run.changed >= 5, run.stdout
+        for shown in ("streamkap_role", "app.orders", "streamkap.streamkap_signal", PUBLICATION, SLOT):
+            assert re.search(rf"^\+.*{re.escape(shown)}", run.stdout, re.MULTILINE), shown
+        assert _catalogs(database) == before
+        return database.admin("SELECT pg_current_wal_insert_lsn()") != position
+
+    assert not (check() and check() and check())
+
+
+def test_a_check_runs_on_a_hot_standby(database: Database, standby: Database) -> None:
+    make_user_where_sql_cannot(database.server)
+    standby.server.catch_up()
+    run = run_playbook("streamkap.neon.setup", extra_vars=VARIABLES | {"cdc_dsn": standby.dsn}, check=True)
+    assert run.rc == 0, run.stdout
+    assert run.changed >= 5, run.stdout
+
+
+@pytest.mark.postgres(14, 15)
+def test_where_sql_cannot_give_replication_it_fails_first_and_says_how_to_get_it(database: Database) -> None:
+    before = _catalogs(database)
+    run = run_playbook("streamkap.neon.setup", extra_vars=VARIABLES | {"cdc_dsn": database.dsn})
+    assert run.rc == 2, run.stdout
+    assert run.changed == 0, run.stdout
+    assert "REPLICATION" in run.stdout
+    assert "superuser" in run.stdout
+    assert _catalogs(database) == before
+
+
+def test_three_databases_of_an_inventory(databases) -> None:
+    shops = [databases() for _ in range(3)]
+    make_user_where_sql_cannot(shops[0].server)
+    inventory = "databases:\n  vars: {ansible_connection: local, cdc_heartbeat: true}\n  hosts:\n" + "".join(
+        f"    {shop.name}: {{cdc_dsn: '{shop.dsn}', cdc_slot: slot_of_{shop.name}}}\n" for shop in shops
+    )
+    options = {"inventory": inventory, "extra_vars": VARIABLES | {"cdc_hosts": "databases"}}
+    first = run_playbook("streamkap.neon.setup", **options)
+    assert first.rc == 0, first.stdout
+    assert all(first.stats[shop.name]["changed"] >= 4 for shop in shops)
+    second = run_playbook("streamkap.neon.setup", **options)
+    assert (second.rc, second.changed) == (0, 0), second.stdout
+    for shop in shops:
+        shop.sql("INSERT INTO app.products VALUES (%s, 'new', 1)", [shop.name])
+        dsn = shop.dsn_as(USER, PASSWORD)
+        (change,) = changes(dsn, slot=f"slot_of_{shop.name}", publication=PUBLICATION, count=1)
+        assert change.row["sku"] == shop.name
+
+
+@pytest.mark.postgres(18)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"cdc_schemas": []}, "cdc_schemas and cdc_tables are both empty"),
+        ({"cdc_schemas": ["app", "nowhere"]}, "nowhere"),
+        ({"cdc_tables": ["app.nothing"]}, "app.nothing"),
+        ({"cdc_tables": ["app.Orders"]}, "app.orders"),
+        ({"cdc_schemas": ["a" * 64]}, "63"),
+        ({"cdc_publication_scope": "all_tables"}, "FOR ALL TABLES"),
+        ({"cdc_slot": "Capital"}, "Capital"),
+        ({"cdc_password": ""}, "cdc_password"),
+        ({"cdc_role": USER}, "cdc_user and cdc_role"),
+        ({"cdc_state": "gone"}, "present, absent"),
+        ({"cdc_login_port": 1, "cdc_connect_timeout": 1}, "Check the host and the port"),
+        ({"cdc_login_password": "wrong-4-of-the-tests"}, "Check the user and the password"),
+        ({"cdc_login_db": "no such database"}, "Check the name of the database"),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy_and_changes_nothing(database: Database, given: dict, said: str) -> None:
+    before = _catalogs(database)
+    run = run_playbook("streamkap.neon.setup", extra_vars={**VARIABLES, "cdc_dsn": database.dsn, **given})
+    assert run.rc == 2, run.stdout
+    assert run.changed == 0, run.stdout
+    assert said in run.stdout
+    assert _catalogs(database) == before
+
+
+@pytest.mark.postgres(18)
+def test_a_server_without_logical_wal_is_found_before_anything_is_changed(database: Database) -> None:
+    before = _catalogs(database)
+    with database.server.restarted(wal_level="replica"):
+        run = run_playbook("streamkap.neon.setup", extra_vars=VARIABLES | {"cdc_dsn": database.dsn})
+    assert run.rc == 2, run.stdout
+    assert run.changed == 0, run.stdout
+    assert "wal_level" in run.stdout
+    assert _catalogs(database) == before
+
+
+@pytest.mark.postgres(18)
+@pytest.mark.database(neon=True)
+def test_a_weak_password_on_neon_is_found_before_anything_is_changed(database: Database) -> None:
+    before = _catalogs(database)
+    run = run_playbook(
+        "streamkap.neon.setup", extra_vars=VARIABLES | {"cdc_dsn": database.dsn, "cdc_password": "letmein"}
+    )
+    assert run.rc == 2, run.stdout
+    assert run.changed == 0, run.stdout
+    assert "60 bits" in run.stdout
+    assert _catalogs(database) == before
+
+
+@pytest.mark.postgres(18)
+def test_a_keyless_table_fails_before_anything_is_changed(database: Database) -> None:
+    database.sql("CREATE TABLE app.keyless (id int)")
+    before = _catalogs(database)
+    run = run_playbook("streamkap.neon.setup", extra_vars=VARIABLES | {"cdc_dsn": database.dsn})
+    assert run.rc == 2, run.stdout
+    assert run.changed == 0, run.stdout
+    assert "app.keyless" in run.stdout
+    assert _catalogs(database) == before
+
+
+@pytest.mark.postgres(16, 18)
+@pytest.mark.parametrize("neon_like", [False, True], ids=["vanilla", "neon"])
+def test_a_password_of_every_printable_character_works_and_is_printed_nowhere(databases, neon_like: bool) -> None:
+    database = databases(neon=neon_like)
+    logged_before = len(database.server.log)
+    password = "".join(map(chr, range(32, 127))) + "é→ "
+    given = {**VARIABLES, "cdc_dsn": database.dsn, "cdc_password": password}
+    shown = ""
+    for changed in (True, False):
+        run = run_playbook(_play(given), verbosity=4, diff=True)
+        assert run.rc == 0, run.stdout
+        assert (run.changed > 0) == changed
+        shown += run.stdout + run.stderr
+    given["cdc_slot"] = "Not a slot"
+    failed = run_playbook(_play(given), verbosity=4, diff=True)
+    assert failed.rc == 2
+    shown += failed.stdout + failed.stderr
+    # No piece of it either, however it may be escaped: pieces without what escapes would change.
+    for piece in ("#$%&", "()*+,-./0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"):
+        assert piece not in shown
+    assert neon.OWNER_PASSWORD not in shown
+    assert database.sql_as(USER, password, "SELECT current_user") == [(USER,)]
+    # Neon takes plain text only.
+    assert ("ABCDEFGHIJKLMNOPQRSTUVWXYZ" in database.server.log[logged_before:]) == neon_like
+
+
+def _play(given: dict[str, object]) -> str:
+    """A playbook with the variables in it: a password that looks like a template is marked as none."""
+    lines = []
+    for name, value in given.items():
+        text = value if isinstance(value, list) else "!unsafe '%s'" % str(value).replace("'", "''")
+        lines.append(f"        {name}: {text}")
+    return "\n".join(
+        [
+            "- hosts: localhost",
+            "  gather_facts: false",
+            "  roles:",
+            "    - role: streamkap.neon.cdc",
+            "      vars:",
+            *lines,
+            "",
+        ]
+    )
+
+
+def _catalogs(database: Database, besides_identity: bool = False) -> dict[str, list[tuple]]:
+    """What a run could have changed, as the catalogs have it."""
+    identity = "" if besides_identity else ", relreplident"
+    return {
+        "roles": database.admin("SELECT rolname FROM pg_roles ORDER BY 1"),
+        "members": database.admin(
+            "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members ORDER BY 1, 2"
+        ),
+        "relations": database.admin(
+            f"SELECT oid::regclass::text, relkind, pg_get_userbyid(relowner){identity},"
+            " (SELECT array_agg(item::text ORDER BY item::text) FROM unnest(relacl) item"
+            "   WHERE item::text NOT LIKE pg_get_userbyid(relowner) || '=%')"
+            " FROM pg_class WHERE oid >= 16384 ORDER BY 1"
+        ),
+        "schemas": database.admin(
+            "SELECT nspname, (SELECT array_agg(item::text ORDER BY item::text) FROM unnest(nspacl) item"
+            "   WHERE item::text NOT LIKE pg_get_userbyid(nspowner) || '=%')"
+            " FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 1"
+        ),
+        "defaults": database.admin(
+            "SELECT defaclrole, defaclnamespace, defaclacl::text FROM pg_default_acl ORDER BY 1, 2"
+        ),
+        "publications": database.admin("SELECT pubname FROM pg_publication ORDER BY 1"),
+        "slots": database.admin("SELECT slot_name FROM pg_replication_slots ORDER BY 1"),
+    }

@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation tells the truth: examples run as they stand, and every key that a module returns is described."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import yaml
+
+from support.modules import ROOT, run_playbook
+from support.neon import Database
+
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+# What Ansible itself puts into every result.
+OF_ANSIBLE = {"changed", "failed", "diff", "invocation", "warnings", "deprecations", "msg", "exception"}
+
+
+def documentation(module: str, part: str) -> object:
+    found = importlib.import_module(f"ansible_collections.streamkap.neon.plugins.modules.{module}")
+    return yaml.safe_load(getattr(found, part))
+
+
+def test_every_sql_module_is_in_the_action_group() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    assert sorted(runtime["action_groups"]["postgres"]) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_run_as_they_stand(database: Database, module: str) -> None:
+    examples = documentation(module, "EXAMPLES")
+    # The variables that examples take from a vault, and what they take for granted: the connector's role and user.
+    given = {"streamkap_password": "Vault-8-of-the-tests"}
+    database.admin("CREATE ROLE streamkap_role; GRANT streamkap_role TO neondb_owner WITH ADMIN OPTION")
+    database.admin(
+        # Before PostgreSQL 16 nobody but a superuser could set its password.
+        "CREATE ROLE streamkap_user LOGIN REPLICATION PASSWORD 'Vault-8-of-the-tests'; GRANT streamkap_user TO neondb_owner WITH ADMIN OPTION"
+    )
+    playbook = yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": examples}], sort_keys=False)
+    run = run_playbook(playbook, env={"NEON_DATABASE_URL": database.dsn}, extra_vars=given)
+    assert run.rc == 0, run.stdout
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_returned_key_is_described(database: Database, module: str, run) -> None:
+    described = documentation(module, "RETURN")
+    options = {
+        "role": {"name": "documented"},
+        "grant": {
+            "role": "streamkap_role",
+            "schemas": ["app"],
+            "schema_privileges": ["USAGE"],
+            "table_privileges": ["SELECT"],
+        },
+        "replica_identity": {"schemas": ["app"], "identity": "full"},
+        "publication": {"tables_from_schemas": ["app"]},
+    }.get(module, {})
+    database.admin("CREATE ROLE streamkap_role")
+    result = run(module, **options)
+    assert not result.get("failed"), result["msg"]
+    assert set(result) - OF_ANSIBLE <= set(described)
+    for key, about in described.items():
+        if "contains" in about and isinstance(result.get(key), dict):
+            assert set(result[key]) <= set(about["contains"]), key
+    failure = run(module, **options, login_password="wrong-4-of-the-tests")
+    assert set(failure) - OF_ANSIBLE <= set(described)
