@@ -121,19 +121,14 @@ EXAMPLES = r"""
     replication: true
     member_of: [streamkap_role]
 
-- name: A role that owns something, to be dropped below
+- name: A user of former times
   streamkap.neon.role:
-    name: former_connector
-    login: false
-
-- name: A table of its own
-  streamkap.neon.signal_table:
-    schema: former
-    grant_to: [former_connector]
+    name: former_user
+    password: "{{ streamkap_password }}"
 
 - name: Drop a role, and give what it owns to the application's owner
   streamkap.neon.role:
-    name: former_connector
+    name: former_user
     state: absent
     reassign_owned_to: app_owner
 """

@@ -144,6 +144,8 @@ _OWNS_NOTHING = """BEGIN
   END IF;
 END"""
 
+_ATTRIBUTES = ("replication", "bypassrls")  # what not everybody may give who may alter a role
+
 _NEW = {
     "superuser": False,
     "login": False,
@@ -252,13 +254,12 @@ class Role:
         readable = " AND ".join(
             "has_column_privilege('pg_authid', '%s', 'SELECT')" % column for column in ("rolname", "rolpassword")
         )
-        verifier = "SELECT coalesce(rolpassword, 'none') AS verifier FROM pg_authid WHERE rolname = %s" % literal(
-            self.name
-        )
+        name = literal(self.name)
+        verifier = "SELECT coalesce(rolpassword, 'none') AS verifier FROM pg_authid WHERE rolname = %s" % name
         # Before 16 a membership always lets SET ROLE, and whether it inherits is the member's own attribute.
         has_options = version >= 160000
         return _LOOK.format(
-            name=literal(self.name),
+            name=name,
             first_oid=_FIRST_OID_OF_USERS,
             verifier=guarded(readable, literal(verifier), "verifier"),
             inherit="bool_or(inherit_option)" if has_options else "r.rolinherit",
@@ -303,14 +304,9 @@ class Role:
     def _plan_present(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
         role = seen["role"]
         aspects = list(self._aspects(seen, server, logins))
-        changing = [aspect for aspect in aspects if aspect.before != aspect.after]
-        lacking = [
-            group
-            for aspect in changing
-            if aspect.name == "member_of"
-            for group in aspect.after
-            if group not in aspect.before
-        ]
+        changing = {aspect.name: aspect for aspect in aspects if aspect.before != aspect.after}
+        memberships = changing.get("member_of")
+        lacking = [group for group in memberships.after if group not in memberships.before] if memberships else []
         refusals = [*self._refusals(role, changing, server), *self._grant_refusals(lacking, seen["groups"], server)]
         if refusals:
             _refuse(refusals)
@@ -319,18 +315,18 @@ class Role:
             after={"name": self.name, **{aspect.name: aspect.after for aspect in aspects}},
             missing=["The role %s does not exist." % group for group in self.member_of if group not in seen["groups"]],
         )
-        words = [word for aspect in changing for word in aspect.sql]
+        words = [word for aspect in changing.values() for word in aspect.sql]
         if words or not role:
             plan.statements.append(Statement("%s ROLE %s" % ("ALTER" if role else "CREATE", ident(self.name)), *words))
         if lacking:
             options = " WITH INHERIT TRUE, SET TRUE" if server.major >= 16 else ""
             plan.statements.append(Statement("GRANT %s TO %s%s" % (idents(lacking), ident(self.name), options)))
-        if any(aspect.name == "comment" for aspect in changing):
+        if "comment" in changing:
             comment = literal(self.comment) if self.comment else "NULL"
             plan.statements.append(Statement("COMMENT ON ROLE %s IS %s" % (ident(self.name), comment)))
         if role and role["expired"] and self.login:
             plan.warnings.append(
-                "The password of the role %s expired at %s, so nobody can log in with it. ALTER ROLE %s VALID UNTIL 'infinity' ends that."
+                "The password of the role %s expired at %s: nobody can log in with it. ALTER ROLE %s VALID UNTIL 'infinity' ends that."
                 % (self.name, role["valid_until"], ident(self.name))
             )
         return plan
@@ -387,34 +383,30 @@ class Role:
             return Secret(password)
         return Secret(_password.make_verifier(password, seen["scram_iterations"] or _SCRAM_ITERATIONS))
 
-    def _refusals(self, role: dict[str, Any] | None, changing: list[_Aspect], server: Server) -> Iterator[Failure]:
+    def _refusals(self, role: dict[str, Any] | None, changing: dict[str, _Aspect], server: Server) -> Iterator[Failure]:
         """What the current role may not do, or Neon would not take."""
+        altering = [aspect.name for aspect in changing.values() if aspect.sql]
         if not role:
             yield from self._creation_refusals(server)
-        altering = [aspect.name for aspect in changing if aspect.sql]
-        if role and altering and not _may_alter(role, server) and not _is_own_password(role, altering, server):
+        elif altering and not _may_alter(role, server) and not _is_own_password(role, altering, server):
             yield Failure(
                 "The current role %s may not alter the role %s (%s)." % (server.user, self.name, ", ".join(altering)),
                 hint=self._administration_hint(role, server),
             )
-        for aspect in changing:
-            if (
-                aspect.name in ("replication", "bypassrls")
-                and aspect.before != aspect.after
-                and not _may_set(aspect.name, server)
-            ):
-                yield self._attribute_refusal(role, aspect, server)
-            if aspect.name == "comment" and role and not _may_administer(role, server):
-                yield Failure(
-                    "The current role %s may not comment on the role %s." % (server.user, self.name),
-                    hint=self._administration_hint(role, server),
-                )
-            if aspect.name == "password" and server.is_neon and _is_weak(self.password):
-                yield Failure(
-                    "The password of the role %s is too weak for Neon, which wants %d bits of entropy."
-                    % (self.name, _password.STRONG_ENOUGH_FOR_NEON),
-                    hint="Use a longer one with capitals, digits and other characters, without runs (abc, 123, qwerty) and repeats.",
-                )
+        elif "comment" in changing and not _may_administer(role, server):
+            yield Failure(
+                "The current role %s may not comment on the role %s." % (server.user, self.name),
+                hint=self._administration_hint(role, server),
+            )
+        attributes = [changing[name] for name in _ATTRIBUTES if name in changing and not _may_set(name, server)]
+        if attributes:
+            yield self._attribute_refusal(role, attributes, server)
+        if "password" in changing and server.is_neon and _is_weak(self.password):
+            yield Failure(
+                "The password of the role %s is too weak for Neon, which wants %d bits of entropy."
+                % (self.name, _password.STRONG_ENOUGH_FOR_NEON),
+                hint="Use a longer one with capitals, digits and other characters, without runs (abc, 123, qwerty) and repeats.",
+            )
 
     def _creation_refusals(self, server: Server) -> Iterator[Failure]:
         if self.name.startswith("pg_"):
@@ -428,24 +420,27 @@ class Role:
                 hint="Run as a role with CREATEROLE.",
             )
 
-    def _attribute_refusal(self, role: dict[str, Any] | None, aspect: _Aspect, server: Server) -> Failure:
-        word = aspect.name.upper()
-        verb = "given to" if aspect.after else "taken from"
+    def _attribute_refusal(self, role: dict[str, Any] | None, attributes: list[_Aspect], server: Server) -> Failure:
+        words = "".join(str(word) for aspect in attributes for word in aspect.sql)
         if server.major >= 16:
-            why = "the current role %s does not have it itself" % server.user
+            why = (
+                "only a superuser may do that, or a role that has it itself, and the current role %s is neither"
+                % server.user
+            )
         else:
             why = "before PostgreSQL 16 only a superuser may do that"
-        statement = "ALTER ROLE %s %s%s" % (ident(self.name), "" if aspect.after else "NO", word)
-        if not role:
-            statement = "CREATE ROLE %s%s %s" % (ident(self.name), " LOGIN" if self.login else "", word)
-        hint = "Let a superuser run %s, then run this again." % statement
+        command = (
+            "ALTER ROLE %s" % ident(self.name)
+            if role
+            else "CREATE ROLE %s%s" % (ident(self.name), " LOGIN" * self.login)
+        )
+        hint = "Let a superuser run %s%s, then run this again." % (command, words)
         if server.is_neon and server.major < 16:
-            first = "drop the role (state: absent) and " if role else ""
-            hint = "%s it in Neon's console or API, where roles get %s, then run this again." % (
-                (first + "make").capitalize(),
-                word,
+            hint = (
+                "%s it in Neon's console or by its API, where roles get REPLICATION and BYPASSRLS, then run this again."
+                % ("Drop the role (state: absent) and make" if role else "Make")
             )
-        return Failure("%s cannot be %s the role %s: %s." % (word, verb, self.name, why), hint=hint)
+        return Failure("The role %s cannot be made%s: %s." % (self.name, words, why), hint=hint)
 
     def _administration_hint(self, role: dict[str, Any], server: Server) -> str:
         if role["superuser"]:
