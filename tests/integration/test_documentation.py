@@ -37,7 +37,8 @@ def test_the_examples_run_as_they_stand(database: Database, module: str) -> None
     database.admin("CREATE ROLE streamkap_role; GRANT streamkap_role TO neondb_owner WITH ADMIN OPTION")
     database.admin(
         # Before PostgreSQL 16 nobody but a superuser could set its password.
-        "CREATE ROLE streamkap_user LOGIN REPLICATION PASSWORD 'Vault-8-of-the-tests'; GRANT streamkap_user TO neondb_owner WITH ADMIN OPTION"
+        "CREATE ROLE streamkap_user LOGIN REPLICATION PASSWORD 'Vault-8-of-the-tests';"
+        "GRANT streamkap_user TO neondb_owner WITH ADMIN OPTION"
     )
     playbook = yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": examples}], sort_keys=False)
     run = run_playbook(playbook, env={"NEON_DATABASE_URL": database.dsn}, extra_vars=given)
