@@ -102,6 +102,13 @@ options:
         current role must be a member of it (U(https://www.postgresql.org/docs/current/sql-reassign-owned.html)). Only
         for O(state=absent).
     type: str
+  used_elsewhere:
+    description:
+      - What O(state=absent) does about a role that has privileges or objects in other databases of the server, which nobody can take
+        away from here. V(fail) names them. V(keep) leaves the role as it is, with a warning that names them.
+    type: str
+    choices: [fail, keep]
+    default: fail
 seealso:
   - module: streamkap.neon.grant
     description: What the role may do in the database.
@@ -267,6 +274,7 @@ def main() -> None:
             "connection_limit": {"type": "int"},
             "comment": {"type": "str"},
             "reassign_owned_to": {"type": "str"},
+            "used_elsewhere": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
         },
     )
 

@@ -100,6 +100,25 @@ def test_three_databases_of_an_inventory(databases) -> None:
         assert change.row["sku"] == shop.name
 
 
+def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the_roles(databases) -> None:
+    shops = [databases(), databases()]
+    make_user_where_sql_cannot(shops[0].server)
+    given = [VARIABLES | {"cdc_dsn": shop.dsn, "cdc_slot": f"slot_of_{shop.name}"} for shop in shops]
+    for variables_of_one in given:
+        assert run_playbook("streamkap.neon.setup", extra_vars=variables_of_one).rc == 0
+    first = run_playbook("streamkap.neon.teardown", extra_vars=given[0])
+    assert (first.rc, first.changed > 0) == (0, True), first.stdout
+    assert shops[1].name in first.stdout + first.stderr
+    # The other database's connector goes on, and this one's role has nothing left here.
+    shops[1].sql("INSERT INTO app.products VALUES ('one more', 'new', 1)")
+    assert changes(shops[1].dsn_as(USER, PASSWORD), slot=given[1]["cdc_slot"], publication=PUBLICATION, count=1)
+    assert shops[0].admin("SELECT has_table_privilege('streamkap_role', 'app.orders', 'SELECT')") == [(False,)]
+    again = run_playbook("streamkap.neon.teardown", extra_vars=given[0])
+    assert (again.rc, again.changed) == (0, 0), again.stdout
+    assert run_playbook("streamkap.neon.teardown", extra_vars=given[1]).rc == 0
+    assert shops[0].admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'streamkap%%'", []) == [(0,)]
+
+
 @pytest.mark.postgres(18)
 @pytest.mark.parametrize(
     ("given", "said"),

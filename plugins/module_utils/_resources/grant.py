@@ -422,14 +422,17 @@ class Grant:
         may = dict.fromkeys(self.owners or [], True)
         may.update({row["owner"]: row["may"] for row in seen["defaults"]})
         may.update({row["name"]: row["may"] for row in seen["owners"]})
+        owners = self.owners or [row["name"] for row in seen["owners"]]
+        # What is to go may also be there for owners that make no tables any more.
         places = {(owner, schema) for owner, schema in held if schema and owner in (self.owners or may)}
         if self.state == "present":
-            owners = self.owners or [row["name"] for row in seen["owners"]]
             places.update((owner, row["schema"]) for owner in owners for row in seen["schemas"])
         found = []
         for owner, schema in sorted(places):
             here, beyond = held.get((owner, schema), frozenset()), held.get((owner, None), frozenset())
             lacks, surplus = self._difference("DEFAULT", here, here | beyond)
+            if owner not in owners:
+                lacks = frozenset()
             # The owner of a table needs no privileges on it.
             if owner != self.role:
                 found.append(_Default(owner, schema, here, beyond, lacks, surplus, may[owner]))

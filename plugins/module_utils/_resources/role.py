@@ -186,6 +186,7 @@ class Role:
         connection_limit: int | None,
         comment: str | None,
         reassign_owned_to: str | None,
+        used_elsewhere: str = "fail",
     ) -> None:
         """See the module's documentation. None is what was not given.
 
@@ -202,6 +203,7 @@ class Role:
         self.connection_limit = connection_limit
         self.comment = comment
         self.heir = reassign_owned_to if reassign_owned_to is None else check_name(reassign_owned_to, "role")
+        self.keeps_used_elsewhere = used_elsewhere == "keep"
         self._check_options()
 
     def _check_options(self) -> None:
@@ -478,6 +480,11 @@ class Role:
     def _plan_absent(self, role: dict[str, Any], server: Server) -> Plan:
         self._check_droppable(role, server)
         left, name = role["left"], ident(self.name)
+        if left["elsewhere"] and self.keeps_used_elsewhere:
+            stays = {"name": self.name}
+            others = listed(other["database"] for other in left["elsewhere"])
+            warning = "The role %s stays as it is, because it has privileges or objects in other databases: %s."
+            return Plan(before=stays, after=stays, warnings=[warning % (self.name, others)])
         privileges = left["privileges"] + left["default_privileges"] + left["memberships_granted"]
         must_inherit = bool(left["owned"] or privileges) and not left["inherited"]
         obstacles = [
