@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Grants privileges to one role, on any number of schemas and tables in one task, one transaction and few statements.
   - Only what was granted to the role itself counts as granted, not what it has by membership, from C(PUBLIC) or on single columns
-    (U(https://www.postgresql.org/docs/current/ddl-priv.html)). An object that the role owns is left alone: its owner may do anything
+    (U(https://www.postgresql.org/docs/current/ddl-priv.html)). An object that the role owns is left alone, as its owner may do anything
     with it.
   - What others were granted is never touched, and what else this role was granted only with O(exclusive) or with O(state=absent).
   - PostgreSQL only warns when a C(GRANT) grants nothing (U(https://www.postgresql.org/docs/current/sql-grant.html)). This module

@@ -82,7 +82,7 @@ def test_where_sql_cannot_give_replication_it_fails_first_and_says_how_to_get_it
 
 
 def test_three_databases_of_an_inventory(databases) -> None:
-    shops = [databases() for _ in range(3)]
+    shops = [databases() for _number in range(3)]
     make_user_where_sql_cannot(shops[0].server)
     inventory = "databases:\n  vars: {ansible_connection: local, cdc_heartbeat: true}\n  hosts:\n" + "".join(
         f"    {shop.name}: {{cdc_dsn: '{shop.dsn}', cdc_slot: slot_of_{shop.name}}}\n" for shop in shops

@@ -97,7 +97,7 @@ class Decoder:
         table = f"{_string(body)}.{_string(body)}"
         _identity, count = struct.unpack("!cH", body.read(3))
         columns = []
-        for _ in range(count):
+        for _column in range(count):
             body.read(1)
             columns.append(_string(body))
             body.read(8)
@@ -114,7 +114,7 @@ def _string(body: io.BytesIO) -> str:
 def _tuple(body: io.BytesIO) -> list[str | None]:
     (count,) = struct.unpack("!H", body.read(2))
     values: list[str | None] = []
-    for _ in range(count):
+    for _column in range(count):
         if body.read(1) == b"t":
             (size,) = struct.unpack("!I", body.read(4))
             values.append(body.read(size).decode())
