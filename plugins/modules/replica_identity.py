@@ -14,8 +14,11 @@ description:
     (U(https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY)).
   - A table without a primary key and with the default replica identity cannot be updated any more once it is in a publication that
     publishes updates. V(full) mends that, at the price of the whole old row in the WAL.
-  - Every partition has a replica identity of its own, and it is theirs that count. Those of a named partitioned table are changed along.
-  - A change takes an ACCESS EXCLUSIVE lock on the table until the end of the transaction. It neither rewrites nor scans it.
+  - Every partition has a replica identity of its own, and it is theirs that count. The partitions of a partitioned table are changed
+    along, in whatever schema they are.
+  - A change takes an ACCESS EXCLUSIVE lock on the table until the end of the transaction. It neither rewrites nor scans it. O(lock_timeout)
+    bounds how long it waits for the lock, and with it how long the application waits behind it; when it runs out for one table, none is
+    changed. The tables are locked in the order of their names, partitions after what they are partitions of.
 author:
   - The streamkap.neon contributors (@streamkap)
 extends_documentation_fragment:
@@ -24,7 +27,8 @@ extends_documentation_fragment:
 options:
   tables:
     description:
-      - Tables as C(schema.table). A part that holds a dot or a double quote is written in double quotes, as in SQL.
+      - Tables as C(schema.table), ordinary, partitioned or unlogged ones. A part that holds a dot or a double quote is written in double
+        quotes, as in SQL.
       - Exactly one of O(tables) and O(schemas) is required.
     type: list
     elements: str
@@ -33,7 +37,7 @@ options:
     type: list
     elements: str
   exclude_tables:
-    description: Tables to leave alone.
+    description: Tables to leave alone, with their partitions.
     type: list
     elements: str
   identity:
@@ -46,10 +50,12 @@ options:
   index:
     description: >-
       Name of a unique index of the one table, neither partial nor deferrable, on columns that are C(NOT NULL).
-      Required with O(identity=index).
+      Partitions get the index that belongs to it. Required with O(identity=index).
     type: str
   only_keyless:
-    description: Whether to change only tables that have neither a primary key nor another replica identity.
+    description:
+      - Whether to change only tables whose updates cannot be published as it is. These have no primary key and the identity V(default),
+        or V(nothing), or an index that was dropped since.
     type: bool
     default: false
 seealso:
@@ -87,7 +93,7 @@ replica_identity:
   type: dict
   contains:
     tables:
-      description: The replica identity by table.
+      description: The replica identity by table, with the name of the index if it is one.
       type: dict
       sample: {app.orders: full, app.products: index products_sku_key}
 server:

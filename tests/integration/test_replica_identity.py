@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import psycopg2
@@ -73,6 +74,69 @@ def test_partitions_of_a_named_table_change_along(database: Database, run: Run) 
     assert not run("replica_identity", tables=["app.events"], identity="full")["changed"]
 
 
+def test_index_of_a_partitioned_table_means_those_of_its_partitions(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE SCHEMA parts; CREATE TABLE app.events (id int NOT NULL, at int NOT NULL) PARTITION BY RANGE (at);"
+        "CREATE TABLE parts.low PARTITION OF app.events FOR VALUES FROM (0) TO (10);"
+        # Of the same name as the one that is meant.
+        "CREATE INDEX events_key ON parts.low (id);"
+        "CREATE UNIQUE INDEX events_key ON app.events (id, at)"
+    )
+    options = {"tables": ["app.events"], "identity": "index", "index": "events_key"}
+    assert run("replica_identity", **options)["replica_identity"]["tables"] == {
+        "app.events": "index events_key",
+        "parts.low": "index low_id_at_idx",
+    }
+    assert not run("replica_identity", **options)["changed"]
+
+
+def test_an_excluded_table_is_left_alone_with_its_partitions(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE TABLE app.events (id int) PARTITION BY LIST (id);"
+        "CREATE TABLE app.a_leaf PARTITION OF app.events FOR VALUES IN (1);"
+        "CREATE TABLE app.b_leaf PARTITION OF app.events FOR VALUES IN (2)"
+    )
+    run("replica_identity", schemas=["app"], exclude_tables=["app.events", "app.orders"], identity="full")
+    left_alone = {name for name, identity in identities(database).items() if identity == "d"}
+    assert left_alone == {"events", "a_leaf", "b_leaf", "orders"}
+    changed = run("replica_identity", tables=["app.events"], exclude_tables=["app.a_leaf"], identity="full")
+    assert list(changed["replica_identity"]["tables"]) == ["app.events", "app.b_leaf"]
+
+
+def test_partitions_are_locked_after_what_they_are_partitions_of(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE TABLE app.z_root (id int) PARTITION BY LIST (id);"
+        "CREATE TABLE app.a_leaf PARTITION OF app.z_root FOR VALUES IN (1)"
+    )
+    queries = run("replica_identity", schemas=["app"], identity="full", check=True)["queries"]
+    assert ['"z_root"' in query for query in queries] == [False, False, False, False, True, False]
+    assert '"a_leaf"' in queries[-1]
+
+
+def test_unlogged_table_is_changed_when_it_is_named(database: Database, run: Run) -> None:
+    database.sql("CREATE UNLOGGED TABLE app.scratch (id int)")
+    assert run("replica_identity", tables=["app.scratch"], identity="full")["changed"]
+    assert identities(database)["scratch"] == "f"
+
+
+@pytest.mark.postgres(15, 16, 17, 18)
+def test_partition_is_published_by_the_schema_of_what_it_is_a_partition_of(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE SCHEMA parts; CREATE TABLE app.events (id int) PARTITION BY LIST (id);"
+        "CREATE TABLE parts.leaf PARTITION OF app.events FOR VALUES IN (1);"
+        "ALTER TABLE parts.leaf REPLICA IDENTITY FULL"
+    )
+    database.admin("CREATE PUBLICATION of_app FOR TABLES IN SCHEMA app")
+    assert "published: parts.leaf." in run("replica_identity", tables=["parts.leaf"], identity="default")["msg"]
+    database.sql("UPDATE app.events SET id = 1")
+
+
+def test_publication_of_inserts_alone_stops_nobody(database: Database, run: Run) -> None:
+    database.sql("CREATE PUBLICATION inserts FOR TABLE app.orders WITH (publish = 'insert')")
+    assert run("replica_identity", tables=["app.orders"], identity="nothing")["changed"]
+    database.sql("UPDATE app.orders SET status = 'paid'")
+
+
 def test_unlogged_tables_views_and_tables_of_extensions_are_left_alone(database: Database, run: Run) -> None:
     database.sql(
         "CREATE UNLOGGED TABLE app.scratch (id int); CREATE VIEW app.v AS SELECT 1 AS one; CREATE TABLE app.e (id int)"
@@ -85,12 +149,38 @@ def test_unlogged_tables_views_and_tables_of_extensions_are_left_alone(database:
 def test_an_index_serves_when_it_follows_the_rules(database: Database, run: Run) -> None:
     database.sql("CREATE UNIQUE INDEX by_email ON app.customers (email); CREATE INDEX plain ON app.customers (name)")
     database.sql("CREATE UNIQUE INDEX partly ON app.customers (email) WHERE id > 0")
-    for index, why in (("plain", "it is not unique"), ("partly", "it is partial"), ("none", "has no index none")):
+    database.sql("CREATE UNIQUE INDEX expressed ON app.customers (lower(email))")
+    database.sql("ALTER TABLE app.customers ADD nick text CONSTRAINT nullable UNIQUE, ADD n int NOT NULL DEFAULT 0")
+    database.sql("ALTER TABLE app.customers ADD CONSTRAINT deferred UNIQUE (n, id) DEFERRABLE")
+    database.sql("CREATE PUBLICATION everything FOR TABLE app.customers")
+    for index, why in (
+        ("plain", "it is not unique"),
+        ("partly", "it is partial"),
+        ("expressed", "it has an expression"),
+        ("nullable", "it has a column that may be NULL"),
+        ("deferred", "it is deferrable"),
+        ("none", "has no index none"),
+        ("orders_pkey", "has no index orders_pkey"),
+    ):
         failed = run("replica_identity", tables=["app.customers"], identity="index", index=index)
         assert why in failed["msg"]
+        assert failed["sqlstate"] is None
     assert run("replica_identity", tables=["app.customers"], identity="index", index="by_email")["changed"]
     again = run("replica_identity", tables=["app.customers"], identity="index", index="by_email")
     assert (again["changed"], again["replica_identity"]["tables"]) == (False, {"app.customers": "index by_email"})
+    database.sql("UPDATE app.customers SET name = 'new'")
+
+
+def test_identity_whose_index_was_dropped_counts_as_none(database: Database, run: Run) -> None:
+    database.sql("CREATE UNIQUE INDEX by_email ON app.customers (email)")
+    run("replica_identity", tables=["app.customers"], identity="index", index="by_email")
+    database.sql("DROP INDEX app.by_email; CREATE PUBLICATION everything FOR TABLE app.customers")
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
+        database.sql("UPDATE app.customers SET name = 'new'")
+    changed = run("replica_identity", schemas=["app"], identity="full", only_keyless=True)
+    assert changed["queries"] == ['ALTER TABLE ONLY "app"."customers" REPLICA IDENTITY FULL']
+    assert changed["diff"]["before"] == "app.customers: index\n"
+    database.sql("UPDATE app.customers SET name = 'new'")
 
 
 def test_tables_of_others_are_named_with_their_owners(database: Database, run: Run) -> None:
@@ -122,21 +212,23 @@ def test_names_that_hurt(database: Database, run: Run) -> None:
         ({"tables": ["app.Orders"]}, "Did you mean app.orders?"),
         ({"schemas": ["app", "nowhere"]}, "No such schema in this database: nowhere."),
         ({"tables": ["orders"]}, "is not the name of a table"),
-        ({"tables": ["app.a_view"]}, "app.a_view is none"),
+        ({"tables": ["app.a_view", "app.a_copy", "app.orders"]}, "and app.a_view, app.a_copy is none"),
+        ({"schemas": ["app"], "exclude_tables": ["app.nowhere"]}, "No such table in this database: app.nowhere."),
+        ({"tables": ["app.orders"], "exclude_tables": ["app.orders"]}, "both in tables and in exclude_tables"),
         ({"schemas": ["app"], "index": "i"}, "go together"),
         ({"schemas": ["app"], "tables": ["app.orders"]}, "mutually exclusive"),
     ],
 )
 def test_bad_input_says_what_is_wrong(database: Database, run: Run, options: dict, said: str) -> None:
-    database.sql("CREATE VIEW app.a_view AS SELECT 1 AS one")
+    database.sql("CREATE VIEW app.a_view AS SELECT 1 AS one; CREATE MATERIALIZED VIEW app.a_copy AS SELECT 1 AS one")
     failed = run("replica_identity", **{"identity": "full", **options})
     assert failed["failed"]
     assert said in failed["msg"]
 
 
 def test_it_does_not_wait_for_a_lock_longer_than_it_may(database: Database, run: Run) -> None:
-    with psycopg2.connect(database.dsn) as reader, reader.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM app.orders")
+    with contextlib.closing(psycopg2.connect(database.dsn)) as reader:
+        reader.cursor().execute("SELECT count(*) FROM app.orders")
         failed = run("replica_identity", tables=["app.customers", "app.orders"], identity="full", lock_timeout=1)
     assert (failed["sqlstate"], "lock_timeout" in failed["msg"]) == ("55P03", True)
     assert set(identities(database).values()) == {"d"}

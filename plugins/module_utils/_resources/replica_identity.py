@@ -17,50 +17,61 @@ from typing import Any
 from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
-from .._sql import QualifiedName, Statement, array, check_name, ident, listed
+from .._sql import QualifiedName, Statement, array, check_name, ident, listed, literal
 
 _IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
+_LETTERS = {identity: letter for letter, identity in _IDENTITIES.items()}
 
-# A named table is looked for without regard to case, so that a message can say which one may be meant.
+# The names are looked for without regard to case, so that a message can say which one may be meant.
 _LOOK = """
 WITH RECURSIVE
-base AS (
+meant(oid) AS (
   SELECT c.oid
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE (lower(n.nspname::text), lower(c.relname::text)) IN (
-           SELECT lower(t.schema), lower(t.name) FROM unnest({table_schemas}, {table_names}) AS t(schema, name))
-      OR n.nspname = ANY ({schemas}) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
-         AND NOT EXISTS (SELECT FROM pg_depend d
-                          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')),
-down(oid) AS (
-  SELECT oid FROM base
-  UNION SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.oid
-                                    JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
+   WHERE c.relkind IN ('r', 'p')
+     AND ((n.nspname::text, c.relname::text) IN (SELECT * FROM unnest({table_schemas}, {table_names}))
+          OR n.nspname = ANY ({schemas}) AND c.relpersistence = 'p'
+             AND NOT EXISTS (SELECT FROM pg_depend d
+                              WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
+  UNION
+  SELECT i.inhrelid FROM meant JOIN pg_inherits i ON i.inhparent = meant.oid
+                               JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
 SELECT json_build_object(
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
-  'relations', (SELECT coalesce(json_agg(json_build_object(
+  'alike', (SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind)), '[]')
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE (lower(n.nspname::text), lower(c.relname::text)) IN (
+                     SELECT lower(t.schema), lower(t.name)
+                       FROM unnest({table_schemas} || {excluded_schemas}, {table_names} || {excluded_names}) t(schema, name))),
+  'tables', (SELECT coalesce(json_agg(json_build_object(
       'schema', n.nspname,
       'name', c.relname,
-      'kind', c.relkind,
+      'ancestors', (SELECT coalesce(json_agg(json_build_object('schema', an.nspname, 'name', ac.relname)
+                                             ORDER BY a.distance DESC), '[]')
+                      FROM pg_partition_ancestors(c.oid) WITH ORDINALITY AS a(oid, distance)
+                      JOIN pg_class ac ON ac.oid = a.oid AND ac.oid <> c.oid JOIN pg_namespace an ON an.oid = ac.relnamespace),
       'owner', pg_get_userbyid(c.relowner),
       'mine', pg_has_role(c.relowner, 'USAGE'),
-      'parent', (SELECT json_build_object('schema', pn.nspname, 'name', pc.relname)
-                   FROM pg_inherits i JOIN pg_class pc ON pc.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = pc.relnamespace
-                  WHERE i.inhrelid = c.oid AND c.relispartition),
       'identity', c.relreplident,
       'index', (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
                  WHERE i.indrelid = c.oid AND i.indisreplident),
       'has_key', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate),
-      'published', {published},
+      'published', c.relpersistence = 'p' AND {published},
       'indexes', {indexes})), '[]')
-    FROM down JOIN pg_class c ON c.oid = down.oid JOIN pg_namespace n ON n.oid = c.relnamespace))"""
+    FROM meant JOIN pg_class c ON c.oid = meant.oid JOIN pg_namespace n ON n.oid = c.relnamespace))"""
 
+# The indexes of partitions have names of their own, and belong to the one of the partitioned table.
 _INDEXES = """(
         SELECT coalesce(json_object_agg(x.relname, json_build_object(
+                   'meant', EXISTS (
+                       SELECT FROM pg_class ax JOIN pg_index ai ON ai.indexrelid = ax.oid
+                                   JOIN pg_class t ON t.oid = ai.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+                        WHERE ax.oid IN (SELECT x.oid UNION ALL SELECT relid FROM pg_partition_ancestors(x.oid))
+                          AND (tn.nspname, t.relname, ax.relname) = ({schema}, {table}, {index})),
                    'unique', i.indisunique, 'partial', i.indpred IS NOT NULL, 'deferrable', NOT i.indimmediate,
                    'valid', i.indisvalid, 'expression', 0 = ANY (i.indkey),
                    'nullable', EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attnotnull
-                                          AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))), '{}')
+                                          AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))), '{{}}')
           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)"""
 
 # Whether somebody is told of this table's updates or deletes: then each needs to say which row it is about.
@@ -68,11 +79,12 @@ _PUBLISHED = """EXISTS (
         SELECT FROM pg_publication p
          WHERE (p.pubupdate OR p.pubdelete)
            AND (p.puballtables OR EXISTS (
-                  SELECT FROM pg_publication_rel r
-                   WHERE r.prpubid = p.oid
-                     AND r.prrelid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))){in_schema}))"""
-_IN_SCHEMA = """ OR EXISTS (
-                  SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)"""
+                  SELECT FROM pg_class l
+                   WHERE l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))
+                     AND (EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = l.oid){in_schema}))))"""
+_IN_SCHEMA = """
+                          OR EXISTS (SELECT FROM pg_publication_namespace s
+                                      WHERE s.pnpubid = p.oid AND s.pnnspid = l.relnamespace)"""
 
 _INDEX_RULES = {
     "unique": (False, "it is not unique"),
@@ -88,10 +100,10 @@ class ReplicaIdentity:
     """The replica identity of tables.
 
     :param tables: these, and the partitions of those that are partitioned.
-    :param schemas: all permanent tables of these instead, but those of extensions.
-    :param exclude_tables: but not these.
+    :param schemas: all permanent tables of these instead, but those of extensions; with their partitions, wherever these lie.
+    :param exclude_tables: but not these, nor their partitions.
     :param index: the name of the index, for the identity ``index``.
-    :param only_keyless: leave tables alone that have a primary key or another replica identity already.
+    :param only_keyless: leave tables alone whose updates can be published as it is.
     """
 
     key = "replica_identity"
@@ -114,6 +126,11 @@ class ReplicaIdentity:
         self.identity = identity
         self.index = index
         self.only_keyless = only_keyless
+        twice = [name for name in self.excluded if name in self.tables]
+        if twice:
+            raise Failure(
+                "%s is named both in tables and in exclude_tables." % listed(twice), hint="Leave it out of one."
+            )
         if (identity == "index") != bool(index):
             raise Failure(
                 "identity: index and the option index go together.",
@@ -125,10 +142,12 @@ class ReplicaIdentity:
     def look(self, version: int) -> str:
         return _LOOK.format(
             published=_PUBLISHED.format(in_schema=_IN_SCHEMA if version >= 150000 else ""),
-            table_schemas=array(name.schema for name in [*self.tables, *self.excluded]),
-            table_names=array(name.name for name in [*self.tables, *self.excluded]),
+            table_schemas=array(name.schema for name in self.tables),
+            table_names=array(name.name for name in self.tables),
+            excluded_schemas=array(name.schema for name in self.excluded),
+            excluded_names=array(name.name for name in self.excluded),
             schemas=array(self.schemas),
-            indexes=_INDEXES if self.index else "NULL",
+            indexes=self._look_at_indexes(),
         )
 
     def logins(self, seen: Any) -> list[tuple[str, str]]:
@@ -137,45 +156,52 @@ class ReplicaIdentity:
     def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
         self._check_exist(seen)
         chosen = self._chosen(seen)
-        due = {name: row for name, row in chosen.items() if self._differs(row)}
         if self.index:
             self._check_index(chosen)
+        due = {name: row for name, row in chosen.items() if self._differs(row)}
         self._check_owners(due)
         self._check_updates_go_on(due)
-        wanted = "index %s" % self.index if self.index else self.identity
         return Plan(
             statements=[
-                Statement("ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause())) for name in due
+                Statement("ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause(row)))
+                for name, row in due.items()
             ],
-            before={str(name): _shown(row) for name, row in due.items()},
-            after={str(name): wanted for name in due},
+            before={str(name): _shown(row["identity"], row["index"]) for name, row in due.items()},
+            after={str(name): _shown(*self._desired(row)) for name, row in due.items()},
         )
 
     def describe(self, seen: Any) -> dict[str, Any]:
-        return {"tables": {str(name): _shown(row) for name, row in self._chosen(seen).items()}}
+        return {
+            "tables": {str(name): _shown(row["identity"], row["index"]) for name, row in self._chosen(seen).items()}
+        }
+
+    def _look_at_indexes(self) -> str:
+        if not self.index:
+            return "NULL"
+        (table,) = self.tables
+        return _INDEXES.format(schema=literal(table.schema), table=literal(table.name), index=literal(self.index))
 
     def _chosen(self, seen: Any) -> dict[QualifiedName, dict[str, Any]]:
-        """The tables in question by name, in the order of their names, so that two runs lock in the same order."""
-        relations = {QualifiedName(row["schema"], row["name"]): row for row in seen["relations"]}
+        """The tables in question.
 
-        def is_meant(name: QualifiedName) -> bool:
-            row = relations[name]
-            if name in self.excluded or row["kind"] not in "rp":
-                return False
-            if name in self.tables or name.schema in self.schemas:
-                return True
-            parent = row["parent"] and QualifiedName(row["parent"]["schema"], row["parent"]["name"])
-            return parent in relations and is_meant(parent)
-
-        return {name: relations[name] for name in sorted(relations) if is_meant(name)}
+        In the order of their names, so that two runs lock in the same order, but partitions after what they are partitions of,
+        because that is how the application locks them.
+        """
+        lineages = {(*map(_name, row["ancestors"]), _name(row)): row for row in seen["tables"]}
+        return {lineage[-1]: lineages[lineage] for lineage in sorted(lineages) if not set(lineage) & set(self.excluded)}
 
     def _differs(self, row: dict[str, Any]) -> bool:
-        if self.only_keyless and ((row["has_key"] and row["identity"] == "d") or row["identity"] in "fi"):
+        if self.only_keyless and _tells_rows(row["identity"], row["index"], row["has_key"]):
             return False
-        return (_IDENTITIES[row["identity"]], row["index"] if self.index else None) != (self.identity, self.index)
+        return (row["identity"], row["index"]) != self._desired(row)
 
-    def _clause(self) -> str:
-        return "USING INDEX %s" % ident(self.index) if self.index else self.identity.upper()
+    def _desired(self, row: dict[str, Any]) -> tuple[str, str | None]:
+        """The letter that the catalog has for the identity, and the table's index, if it is one."""
+        return _LETTERS[self.identity], _meant_index(row) if self.index else None
+
+    def _clause(self, row: dict[str, Any]) -> str:
+        _letter, index = self._desired(row)
+        return "USING INDEX %s" % ident(index) if index else self.identity.upper()
 
     def _check_exist(self, seen: Any) -> None:
         missing = [name for name in self.schemas if name not in seen["schemas"]]
@@ -184,13 +210,13 @@ class ReplicaIdentity:
                 "No such schema in this database: %s." % listed(missing),
                 hint="Check the spelling, capitals included, and the database.",
             )
-        kinds = {QualifiedName(row["schema"], row["name"]): row["kind"] for row in seen["relations"]}
-        absent = [name for name in self.tables if name not in kinds]
+        kinds = {_name(row): row["kind"] for row in seen["alike"]}
+        absent = [name for name in [*self.tables, *self.excluded] if name not in kinds]
         if absent:
             alike = [name for name in kinds if str(name).lower() in {str(other).lower() for other in absent}]
             raise Failure(
                 "No such table in this database: %s." % listed(absent),
-                hint="Did you mean %s?" % listed(alike)
+                hint="Did you mean %s?" % listed(sorted(alike))
                 if alike
                 else "Check the spelling, capitals included, and the database.",
             )
@@ -212,7 +238,9 @@ class ReplicaIdentity:
         stopped = [
             name
             for name, row in due.items()
-            if row["published"] and (self.identity == "nothing" or (self.identity == "default" and not row["has_key"]))
+            if row["published"]
+            and _tells_rows(row["identity"], row["index"], row["has_key"])
+            and not _tells_rows(*self._desired(row), row["has_key"])
         ]
         if stopped:
             raise Failure(
@@ -223,11 +251,12 @@ class ReplicaIdentity:
 
     def _check_index(self, chosen: dict[QualifiedName, dict[str, Any]]) -> None:
         (name,) = self.tables
-        index = chosen[name]["indexes"].get(self.index)
+        indexes = chosen[name]["indexes"]
+        index = indexes.get(self.index)
         if not index:
             raise Failure(
                 "The table %s has no index %s." % (name, self.index),
-                hint="It has %s." % (listed(sorted(chosen[name]["indexes"])) or "none"),
+                hint="It has %s." % (listed(sorted(indexes)) or "none"),
             )
         broken = [words for rule, (wrong, words) in _INDEX_RULES.items() if index[rule] is wrong]
         if broken:
@@ -237,6 +266,22 @@ class ReplicaIdentity:
             )
 
 
-def _shown(row: dict[str, Any]) -> str:
-    identity = _IDENTITIES[row["identity"]]
-    return "index %s" % row["index"] if identity == "index" else identity
+def _name(row: dict[str, Any]) -> QualifiedName:
+    return QualifiedName(row["schema"], row["name"])
+
+
+def _meant_index(row: dict[str, Any]) -> str:
+    """A partition's own index below the one that was named. A valid one has an index in every partition."""
+    return next(name for name, index in row["indexes"].items() if index["meant"])
+
+
+def _tells_rows(identity: str, index: str | None, has_key: bool) -> bool:
+    """Whether updates of a table can be published, because they say which row they are about."""
+    if identity == "d":
+        return has_key
+    # The index can be dropped, and the letter stays.
+    return identity == "f" or (identity == "i" and index is not None)
+
+
+def _shown(identity: str, index: str | None) -> str:
+    return "index %s" % index if index else _IDENTITIES[identity]
