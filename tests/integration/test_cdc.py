@@ -62,6 +62,7 @@ def test_a_check_shows_the_whole_plan_and_leaves_everything_as_it_was(database: 
     assert not (check() and check() and check())
 
 
+@pytest.mark.postgres(14, 18)
 def test_a_check_runs_on_a_hot_standby(database: Database, standby: Database) -> None:
     make_user_where_sql_cannot(database.server)
     standby.server.catch_up()
@@ -81,6 +82,7 @@ def test_where_sql_cannot_give_replication_it_fails_first_and_says_how_to_get_it
     assert _catalogs(database) == before
 
 
+@pytest.mark.postgres(14, 18)
 def test_three_databases_of_an_inventory(databases) -> None:
     shops = [databases() for _number in range(3)]
     make_user_where_sql_cannot(shops[0].server)
@@ -100,6 +102,7 @@ def test_three_databases_of_an_inventory(databases) -> None:
         assert change.row["sku"] == shop.name
 
 
+@pytest.mark.postgres(15, 18)
 def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the_roles(databases) -> None:
     shops = [databases(), databases()]
     make_user_where_sql_cannot(shops[0].server)

@@ -29,6 +29,7 @@ def test_every_sql_module_is_in_the_action_group() -> None:
     assert sorted(runtime["action_groups"]["postgres"]) == MODULES
 
 
+@pytest.mark.postgres(14, 18)
 @pytest.mark.parametrize("module", MODULES)
 def test_the_examples_run_as_they_stand(database: Database, module: str) -> None:
     examples = documentation(module, "EXAMPLES")
