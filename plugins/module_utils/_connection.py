@@ -184,12 +184,12 @@ class Connection:
             try:
                 return Session(self, _connect(self.parameters, left))
             except psycopg2.Error as error:
-                words = self._masked(str(error))
+                words = str(error)
                 may_pass, sqlstate, hint = _refusal(words)
             if not may_pass or time.monotonic() + delay >= deadline:
                 raise Failure(
                     "Cannot connect%s: %s."
-                    % (" within %d seconds" % self.connect_timeout if may_pass else "", _one_line(words)),
+                    % (" within %d seconds" % self.connect_timeout if may_pass else "", _one_line(self._masked(words))),
                     hint=hint,
                     sqlstate=sqlstate,
                 )

@@ -53,12 +53,14 @@ def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, 
     try:
         connection = Connection.from_options(module.params)
         module.no_log_values.update(connection.secrets)
+        for warning in connection.warnings:
+            module.warn(warning)
         desired = resource(**{name: module.params[name] for name in options})
         with connection.open() as session:
             report = _engine.converge(session, desired, module.check_mode)
     except Failure as failure:
         module.fail_json(**failure.as_result())
-    for warning in connection.warnings + report.warnings:
+    for warning in report.warnings:
         module.warn(warning)
     module.exit_json(
         changed=report.changed,

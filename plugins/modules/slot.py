@@ -162,7 +162,7 @@ slot:
       type: str
       sample: reserved
     invalidation_reason:
-      description: Why it is lost, or null. Before PostgreSQL 17 the server does not tell, except C(conflicting) on 16.
+      description: Why it is lost, or null. Before PostgreSQL 17 the server does not tell.
       type: str
       sample: wal_removed
     restart_lsn:

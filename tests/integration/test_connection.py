@@ -28,6 +28,13 @@ def test_neons_pooler_is_replaced_by_the_direct_host(database: Database, run: Ru
     assert "connection pooler" in looked["warnings"][0]
 
 
+def test_pooled_host_is_warned_of_when_the_connection_fails_too(database: Database, run: Run) -> None:
+    dsn = database.dsn_as(neon.OWNER, "Wrong-7-of-the-tests") + "?hostaddr=127.0.0.1&sslmode=disable"
+    failed = run("signal_table", dsn=dsn.replace("@127.0.0.1", "@ep-a-b-1-pooler.us-east-2.aws.neon.tech"))
+    assert failed["sqlstate"] == "28P01"
+    assert "connection pooler" in failed["warnings"][0]
+
+
 def test_neons_hosts_take_tls_only_unless_told_otherwise(database: Database, run: Run) -> None:
     dsn = database.dsn.replace("@127.0.0.1", "@ep-a-b-1.us-east-2.aws.neon.tech") + "?hostaddr=127.0.0.1"
     assert "SSL" in run("signal_table", dsn=dsn, check=True)["msg"]
@@ -64,7 +71,9 @@ def test_the_environment_says_where_to_connect(database: Database, monkeypatch: 
     ("options", "sqlstate", "said"),
     [
         ({"login_password": "Wrong-7-of-the-tests"}, "28P01", "Check the user and the password."),
+        ({"login_password": "password"}, "28P01", "Check the user"),
         ({"login_db": "no_such_database"}, "3D000", "Check the name of the database."),
+        ({"connect_params": {"no_such_parameter": "x"}}, None, "no_such_parameter"),
         ({"ssl_mode": "require"}, None, "SSL"),
         ({"connect_params": {"host": "no-such-host.invalid"}}, None, "Check the host's spelling."),
     ],

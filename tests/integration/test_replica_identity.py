@@ -212,7 +212,7 @@ def test_names_that_hurt(database: Database, run: Run) -> None:
         ({"tables": ["app.Orders"]}, "Did you mean app.orders?"),
         ({"schemas": ["app", "nowhere"]}, "No such schema in this database: nowhere."),
         ({"tables": ["orders"]}, "is not the name of a table"),
-        ({"tables": ["app.a_view", "app.a_copy", "app.orders"]}, "and app.a_view, app.a_copy is none"),
+        ({"tables": ["app.a_view", "app.a_copy", "app.orders"]}, "these are none: app.a_view, app.a_copy."),
         ({"schemas": ["app"], "exclude_tables": ["app.nowhere"]}, "No such table in this database: app.nowhere."),
         ({"tables": ["app.orders"], "exclude_tables": ["app.orders"]}, "both in tables and in exclude_tables"),
         ({"schemas": ["app"], "index": "i"}, "go together"),

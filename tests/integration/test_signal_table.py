@@ -172,6 +172,36 @@ def test_what_the_current_role_may_not_do_is_said_beforehand(database: Database,
     assert "which neondb_owner owns" in run("signal_table", dsn=dsn)["msg"]
     run("signal_table")
     assert "it is no member of its owner" in run("signal_table", dsn=dsn, state="absent")["msg"]
+    run("heartbeat_table")
+    assert "the current role may not read it" in run("heartbeat_table", dsn=dsn)["msg"]
+    database.sql("GRANT USAGE ON SCHEMA streamkap TO limited; GRANT SELECT ON streamkap.streamkap_heartbeat TO limited")
+    assert not run("heartbeat_table", dsn=dsn)["changed"]
+
+
+def test_only_an_empty_heartbeat_table_gets_its_first_row(database: Database, run: Run) -> None:
+    run("heartbeat_table")
+    database.sql("UPDATE streamkap.streamkap_heartbeat SET text = 'beaten'")
+    assert not run("heartbeat_table")["changed"]
+    database.sql("DELETE FROM streamkap.streamkap_heartbeat")
+    assert run("heartbeat_table")["queries"] == [
+        'INSERT INTO "streamkap"."streamkap_heartbeat" (text) VALUES (\'test_heartbeat\')'
+    ]
+    assert database.sql("SELECT text FROM streamkap.streamkap_heartbeat") == [("test_heartbeat",)]
+
+
+def test_heartbeat_table_of_another_shape_is_named(database: Database, run: Run) -> None:
+    database.sql("CREATE SCHEMA streamkap; CREATE TABLE streamkap.streamkap_heartbeat (id int PRIMARY KEY, text text)")
+    assert run("heartbeat_table")["differences"] == ["its columns are id, text, not id, text, last_update"]
+
+
+def test_heartbeat_table_with_an_identity_column_serves(database: Database, run: Run, connector: str) -> None:
+    database.sql(
+        "CREATE SCHEMA streamkap; CREATE TABLE streamkap.streamkap_heartbeat (id bigint GENERATED ALWAYS AS IDENTITY"
+        " PRIMARY KEY, text varchar, last_update timestamptz DEFAULT now())"
+    )
+    run("heartbeat_table", grant_to=[connector])
+    database.sql_as(CONNECTOR, CONNECTOR_PASSWORD, "INSERT INTO streamkap.streamkap_heartbeat (text) VALUES ('a')")
+    assert not run("heartbeat_table", grant_to=[connector])["changed"]
 
 
 @pytest.mark.parametrize(

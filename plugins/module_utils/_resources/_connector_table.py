@@ -211,6 +211,11 @@ class ConnectorTable:
         for target in self._targets(seen):
             self._plan_grants(plan, target)
         first_row = self.first_row()
+        if first_row and table and table["has_rows"] is None:
+            raise Failure(
+                "Whether %s has a row cannot be told: the current role may not read it." % self.table,
+                hint="Run as its owner, %s, or GRANT SELECT to the current role." % table["owner"],
+            )
         if first_row and not (table and table["has_rows"]):
             plan.statements.append(Statement(first_row))
         if first_row:

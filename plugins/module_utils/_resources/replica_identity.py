@@ -222,7 +222,9 @@ class ReplicaIdentity:
             )
         others = [name for name in self.tables if kinds[name] not in "rp"]
         if others:
-            raise Failure("Only tables have a replica identity, and %s is none." % listed(others), hint="Leave it out.")
+            raise Failure(
+                "Only tables have a replica identity, and these are none: %s." % listed(others), hint="Leave them out."
+            )
 
     def _check_owners(self, due: dict[QualifiedName, dict[str, Any]]) -> None:
         foreign = {name: row["owner"] for name, row in due.items() if not row["mine"]}
