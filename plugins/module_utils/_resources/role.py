@@ -108,10 +108,11 @@ _LEFT = """(
       'heir', (SELECT json_build_object(
           'usable', pg_has_role(h.oid, 'USAGE') AND pg_has_role(h.oid, {set_role}),
           'lacks', (SELECT coalesce(json_agg(DISTINCT w), '[]') FROM (
-              -- Relations and types change hands without it.
+              -- Relations and types change hands without it, and a schema does so itself.
               SELECT 'SCHEMA ' || schema FROM owned
                WHERE classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass)
                  AND NOT has_schema_privilege(h.oid, to_regnamespace(schema), 'CREATE')
+                 AND to_regnamespace(schema) NOT IN (SELECT objid FROM owned WHERE classid = 'pg_namespace'::regclass)
               UNION ALL SELECT 'DATABASE ' || quote_ident(current_database()) FROM owned
                WHERE classid = 'pg_publication'::regclass
                  AND NOT has_database_privilege(h.oid, current_database(), 'CREATE')) l(w)))
