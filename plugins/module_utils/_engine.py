@@ -168,12 +168,15 @@ def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
     if left.statements or left.missing:
         session.roll_back()
         changed, _hints = _aftermath(session, resource, plan)
-        raise Failure(
+        failure = Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
             % (listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
             queries=queries,
         )
+        # What was not sent is due to something that somebody else has made or dropped meanwhile.
+        overtaken = not plan.lasting and not set(left.statements) <= set(plan.statements)
+        raise _Conflict(failure) if overtaken else failure
     try:
         session.send(["COMMIT"])
     except session.Error as error:

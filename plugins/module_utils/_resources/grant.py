@@ -511,7 +511,9 @@ class Grant:
 
     def _out_of_reach(self, seen: Any) -> Iterator[str]:
         """Default privileges that should go, and are not those of single schemas."""
-        for row in seen["defaults"] if self._speaks_of("DEFAULT") else []:
+        if not self._speaks_of("DEFAULT"):
+            return
+        for row in sorted(seen["defaults"], key=lambda row: row["owner"]):
             owner, held = row["owner"], _held(row)
             _lacks, surplus = self._difference("DEFAULT", held, held)
             if surplus and not row["schema"] and owner != self.role and owner in (self.owners or [owner]):
