@@ -542,6 +542,9 @@ def test_other_databases_are_named(databases: Callable[..., Database]) -> None:
     result = run_module("role", dsn=here.dsn, name="r", state="absent", reassign_owned_to=OWNER)
     assert f"In the database {owning.name} the role r owns 1 objects and is named by 1" in result["msg"]
     assert f"In the database {granting.name} the role r owns 0 objects and is named by 1" in result["msg"]
+    kept = run_module("role", dsn=here.dsn, name="r", state="absent", used_elsewhere="keep")
+    unchanged(kept)
+    assert f"other databases: {owning.name}, {granting.name}" in kept["warnings"][0]
     owning.sql(f'REASSIGN OWNED BY "r" TO {OWNER}; DROP OWNED BY "r"')
     granting.sql('DROP OWNED BY "r"')
     assert run_module("role", dsn=here.dsn, name="r", state="absent")["changed"]
@@ -655,7 +658,8 @@ def role(kind: type[Role] = Role, **options: object) -> Role:
     defaults: dict[str, object] = dict.fromkeys(
         ("replication", "bypassrls", "password", "member_of", "connection_limit", "comment", "reassign_owned_to")
     )
-    return kind(**{**defaults, "state": "present", "login": True, "update_password": "always", **options})
+    defaults |= {"state": "present", "login": True, "update_password": "always", "used_elsewhere": "fail"}
+    return kind(**{**defaults, **options})
 
 
 def converge(database: Database, resource: Role) -> bool:

@@ -31,6 +31,7 @@ def desired(**options: object) -> Role:
         "connection_limit": None,
         "comment": None,
         "reassign_owned_to": None,
+        "used_elsewhere": "fail",
     }
     return Role(**{**defaults, **options})
 
@@ -454,6 +455,15 @@ def test_what_stands_in_the_way_of_dropping_is_named(facts: dict[str, object], w
         absent().plan(seen(role(left=left(**facts))), server(), {})
     told = failure.value.as_result()["msg"]
     assert all(word in told for word in words), told
+
+
+def test_role_that_other_databases_use_is_kept_on_request() -> None:
+    used = left(elsewhere=[{"database": "d1", "owned": 0, "privileges": 1}], privileges=["schema app"])
+    plan = absent(used_elsewhere="keep").plan(seen(role(left=used)), server(), {})
+    assert not plan.statements
+    assert plan.before == plan.after
+    assert "d1" in plan.warnings[0]
+    assert absent(used_elsewhere="keep").plan(seen(role(left=left())), server(), {}).statements
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ class Role:
         connection_limit: int | None,
         comment: str | None,
         reassign_owned_to: str | None,
-        used_elsewhere: str = "fail",
+        used_elsewhere: str,
     ) -> None:
         """See the module's documentation. None is what was not given.
 
