@@ -44,18 +44,18 @@ def collections_path() -> Path:
     return COLLECTIONS
 
 
-def run_module(name: str, /, *, check: bool = False, diff: bool = True, **options: object) -> dict[str, object]:
+def run_module(module: str, /, *, check: bool = False, diff: bool = True, **options: object) -> dict[str, object]:
     """Runs a module of the collection with the real AnsibleModule, and returns its result as the module gave it.
 
     The collection must be importable, which tests/conftest.py sees to.
     An exception that the module does not handle is the caller's.
     """
-    module = importlib.import_module(f"ansible_collections.streamkap.neon.plugins.modules.{name}")
-    internal = {"module_name": f"streamkap.neon.{name}", "check_mode": check, "diff": diff}
+    imported = importlib.import_module(f"ansible_collections.streamkap.neon.plugins.modules.{module}")
+    internal = {"module_name": f"streamkap.neon.{module}", "check_mode": check, "diff": diff}
     arguments = {**options, **{f"_ansible_{key}": value for key, value in internal.items()}}
     output = io.StringIO()
     with _started_by_ansible(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        module.main()
+        imported.main()
     result = json.loads(output.getvalue())
     result["warnings"] = [_message(warning) for warning in result.get("warnings", [])]
     return result
