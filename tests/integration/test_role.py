@@ -455,7 +455,7 @@ def test_membership_needs_the_admin_option(database: Database, run: Run) -> None
 
 def test_two_runs_at_once_both_succeed(databases: Callable[..., Database]) -> None:
     # In two databases, because within one the runs wait for each other anyway.
-    ours = [databases(shop=False) for _ in range(2)]
+    ours = [databases(shop=False), databases(shop=False)]
     ours[0].sql("CREATE ROLE g")
 
     def make(number: int) -> bool:
@@ -535,7 +535,7 @@ def test_heir_must_be_able_to_own(database: Database, run: Run) -> None:
 
 
 def test_other_databases_are_named(databases: Callable[..., Database]) -> None:
-    here, owning, granting = (databases(shop=False) for _ in range(3))
+    here, owning, granting = databases(shop=False), databases(shop=False), databases(shop=False)
     here.sql(f"CREATE ROLE r; GRANT r TO {OWNER}; GRANT USAGE ON SCHEMA public TO r")
     owning.sql("CREATE TABLE public.t (); GRANT CREATE ON SCHEMA public TO r; ALTER TABLE public.t OWNER TO r")
     granting.sql("CREATE TABLE public.t (); GRANT SELECT ON public.t TO r")
