@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -101,7 +102,7 @@ class _Target(NamedTuple):
     seen: dict[str, Any] | None  # None: about to be made
 
 
-class ConnectorTable:
+class ConnectorTable(ABC):
     """A table that the connector writes to.
 
     :param schema: where it lies; made when it does not exist.
@@ -118,9 +119,9 @@ class ConnectorTable:
         self.grant_to = [check_name(role, "role") for role in dict.fromkeys(grant_to or [])]
         self.state = state
 
+    @abstractmethod
     def create(self) -> str:
         """The statement that makes the table."""
-        raise NotImplementedError
 
     def created_sequences(self) -> list[QualifiedName]:
         """The sequences that the statement makes along."""
