@@ -21,6 +21,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal
+from ._catalog import pairs
 
 # A diff shows each object of a kind by itself up to this many.
 _MOST_SHOWN = 50
@@ -290,9 +291,9 @@ class Grant:
         return _LOOK.format(
             role=literal(self.role),
             schemas=array(self.schemas),
-            named=_pairs(self.named_tables),
-            excluded=_pairs(self.exclude_tables),
-            target=_EVERY_TABLE if every_table else _NAMED_TABLES.format(tables=_pairs(self.tables)),
+            named=pairs(self.named_tables),
+            excluded=pairs(self.exclude_tables),
+            target=_EVERY_TABLE if every_table else _NAMED_TABLES.format(tables=pairs(self.tables)),
             owners=_EVERY_OWNER if every_owner else _NAMED_OWNERS.format(owners=array(self.owners)),
             # Up to 15, being able to become the owner is enough.
             become="'USAGE'" if version >= 160000 else "'MEMBER'",
@@ -631,8 +632,3 @@ def _by_schema(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _meant(name: object, alike: Iterable[object]) -> str:
     meant = [other for other in alike if str(other).lower() == str(name).lower()]
     return " (did you mean %s?)" % listed(meant) if meant else ""
-
-
-def _pairs(names: Iterable[QualifiedName]) -> str:
-    names = list(names)
-    return "%s, %s" % (array(name.schema for name in names), array(name.name for name in names))
