@@ -59,8 +59,12 @@ def test_every_returned_key_is_described(database: Database, module: str, run) -
         },
         "replica_identity": {"schemas": ["app"], "identity": "full"},
         "publication": {"tables_from_schemas": ["app"]},
+        "signal": {"type": "pause-snapshot"},
     }.get(module, {})
     database.admin("CREATE ROLE streamkap_role")
+    if module == "signal":
+        run("signal_table")
+        run("publication", tables=["streamkap.streamkap_signal"])
     result = run(module, **options)
     assert not result.get("failed"), result["msg"]
     assert set(result) - OF_ANSIBLE <= set(described)
