@@ -16,7 +16,7 @@ import contextlib
 import math
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._errors import Failure
@@ -25,6 +25,7 @@ from ._sql import MASK, ident
 try:
     import psycopg2
     from psycopg2.extensions import parse_dsn
+    from psycopg2.extras import LogicalReplicationConnection
 
     PSYCOPG2_IMPORT_ERROR = None
 except ImportError as error:
@@ -196,22 +197,42 @@ class Connection:
             time.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
+    def as_user(self, user: str, password: str) -> Connection:
+        """The same way to the same database, for somebody else."""
+        personal = ("sslcert", "sslkey", "sslpassword", "passfile")
+        parameters = {key: value for key, value in self.parameters.items() if key not in personal}
+        return replace(self, parameters={**parameters, "user": user, "password": password}, session_role=None)
+
+    def identify_system(self) -> None:
+        """Open a replication connection, as a connector does, and close it.
+
+        :raises Failure: when there is none to be had.
+        """
+        try:
+            with (
+                contextlib.closing(
+                    _connect(self.parameters, self.connect_timeout, connection_factory=LogicalReplicationConnection)
+                ) as pg,
+                pg.cursor() as cursor,
+            ):
+                cursor.execute("IDENTIFY_SYSTEM")
+        except psycopg2.Error as error:
+            _may_pass, sqlstate, hint = _refusal(str(error))
+            raise Failure(
+                "No replication connection was to be had: %s." % _one_line(self._masked(str(error))),
+                hint=hint,
+                sqlstate=sqlstate,
+            ) from None
+
     def can_login(self, user: str, password: str) -> bool:
         """Whether the server takes this password of this user.
 
         :raises Failure: when there is no telling, because the server does not ask for it or does not get so far.
         """
-        parameters = {
-            key: value
-            for key, value in self.parameters.items()
-            if key not in ("sslcert", "sslkey", "sslpassword", "passfile")
-        }
         why = "the server lets %s in from here without one" % user
         sqlstate = None
         try:
-            with contextlib.closing(
-                _connect({**parameters, "user": user, "password": password}, self.connect_timeout)
-            ) as pg:
+            with contextlib.closing(_connect(self.as_user(user, password).parameters, self.connect_timeout)) as pg:
                 if pg.info.used_password:
                     return True
         except psycopg2.Error as error:
@@ -241,17 +262,32 @@ class Session:
     def __init__(self, connection: Connection, pg: Any) -> None:
         self._connection = connection
         self._pg = pg
+        self._pg.autocommit = True
         self.Error = psycopg2.Error
         self.version: int = pg.server_version
         self.host: str = pg.info.host
         self.port: int = pg.info.port
+        self.encrypted: bool = pg.info.ssl_in_use
+        self.used_password: bool = pg.info.used_password
         self.can_login = connection.can_login
+        self.as_user = connection.as_user
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self._pg.close()
+
+    @property
+    def notices(self) -> list[str]:
+        """What the server has remarked so far."""
+        return list(self._pg.notices)
+
+    def round_trip(self) -> float:
+        """How long the server takes to answer, in milliseconds."""
+        begin = time.monotonic()
+        self.send(["SELECT 1"])
+        return 1000 * (time.monotonic() - begin)
 
     @property
     def settings(self) -> list[str]:
@@ -287,17 +323,16 @@ class Session:
             self._pg.close()
 
 
-def _connect(parameters: dict[str, Any], seconds: float) -> Any:
-    pg = psycopg2.connect(
+def _connect(parameters: dict[str, Any], seconds: float, **arguments: Any) -> Any:
+    return psycopg2.connect(
+        **arguments,
         **{
             "fallback_application_name": "streamkap.neon",
             **parameters,
             "client_encoding": "utf8",
             "connect_timeout": max(_SHORTEST_ATTEMPT, math.ceil(seconds)),
-        }
+        },
     )
-    pg.autocommit = True
-    return pg
 
 
 def _refusal(words: str) -> tuple[bool, str | None, str | None]:

@@ -4,14 +4,14 @@
 
 # Private to the collection.
 
-"""The way through every module, once: look, plan, apply, look again, report.
+"""The way through every module, once: look, plan, apply, look again, report. And the way of what only looks.
 
 The engine knows neither Ansible nor which resource it runs. It is the only place that opens a transaction.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import _server
@@ -76,6 +76,52 @@ class Resource(Protocol):
         """The resource as it stands, for the result. Plain types, no secrets."""
 
 
+class Inspection(Protocol):
+    """What is only looked at, from the administrator's side and from the connector's."""
+
+    # The user and the password to look with from the connector's side, if it is to be looked from there.
+    connector: tuple[str, str] | None
+
+    def look(self, version: int) -> str:
+        """The one query of the administrator's session; see Resource."""
+
+    def connector_look(self, seen: Any) -> list[str]:
+        """The statements of the connector's session, of which the last gives a single JSON value."""
+
+    def judge(self, server: Server, seen: Any, line: Line, other: OtherSide | None) -> dict[str, Any]:
+        """What to make of it all: pure, and the result of the task. Plain types only."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The administrator's connection.
+
+    :param round_trip: milliseconds.
+    """
+
+    host: str
+    encrypted: bool
+    round_trip: float
+
+
+@dataclass(frozen=True)
+class OtherSide:
+    """What the connector's side gave.
+
+    :param refused: why it could not log in; the rest is then empty.
+    :param used_password: whether the server asked for the password.
+    :param walsender: why no replication connection was to be had; None when there was one.
+    :param seen: what its session answered.
+    :param notices: what the server remarked meanwhile.
+    """
+
+    refused: str | None = None
+    used_password: bool = False
+    walsender: str | None = None
+    seen: Any = None
+    notices: tuple[str, ...] = ()
+
+
 @dataclass
 class Report:
     server: Server
@@ -123,13 +169,40 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     raise AssertionError("the last try returns or raises")
 
 
+def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:
+    """Look from both sides and judge. As many round trips for any number of tables, and nothing is written."""
+    line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
+    server, seen = _look(session, inspection)
+    other = _other_side(session, inspection, seen) if inspection.connector else None
+    return server, inspection.judge(server, seen, line, other)
+
+
+def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSide:
+    connection = session.as_user(*inspection.connector)
+    try:
+        connectors = connection.open()
+    except Failure as failure:
+        return OtherSide(refused=failure.msg)
+    with connectors:
+        try:
+            answer = connectors.ask(["SET LOCAL transaction_read_only = on", *inspection.connector_look(seen)])
+        except connectors.Error as error:
+            raise from_server(error) from None
+        side = OtherSide(used_password=connectors.used_password, seen=answer, notices=tuple(connectors.notices))
+    try:
+        connection.identify_system()
+    except Failure as failure:
+        return replace(side, walsender=failure.msg)
+    return side
+
+
 class _Conflict(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.msg)
         self.failure = failure
 
 
-def _query(session: Session, resource: Resource) -> list[str]:
+def _query(session: Session, resource: Resource | Inspection) -> list[str]:
     """The statements of one look. The last one answers."""
     query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (
         _server.LOOK,
@@ -139,7 +212,7 @@ def _query(session: Session, resource: Resource) -> list[str]:
     return [*(questions(session.version) if questions else []), query]
 
 
-def _look(session: Session, resource: Resource) -> tuple[Server, Any]:
+def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, Any]:
     """One message, one answer. It could not write if it wanted to."""
     try:
         found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])

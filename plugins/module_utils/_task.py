@@ -14,8 +14,9 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
 from . import _engine, _yaml
-from ._connection import PSYCOPG2_IMPORT_ERROR, Connection
+from ._connection import PSYCOPG2_IMPORT_ERROR, Connection, Session
 from ._errors import Failure
+from ._server import Server
 
 # Documented in plugins/doc_fragments/_connection.py.
 CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
@@ -38,12 +39,43 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, Any]], **constraints: Any) -> None:
-    """Run one SQL module.
+    """Run one SQL module that converges something.
 
     :param resource: called with the module's own options as keywords; raises Failure for what does not fit.
     :param options: the argument spec of these options.
     :param constraints: what AnsibleModule takes besides: required_if, mutually_exclusive, ...
     """
+
+    def converge(module: AnsibleModule, session: Session, desired: _engine.Resource) -> tuple[Server, dict[str, Any]]:
+        report = _engine.converge(session, desired, module.check_mode)
+        for warning in report.warnings:
+            module.warn(warning)
+        return report.server, {
+            "changed": report.changed,
+            "queries": report.queries,
+            "diff": {"before": _yaml.dump(report.plan.before), "after": _yaml.dump(report.plan.after)},
+            desired.key: report.resource,
+        }
+
+    _perform(converge, resource, options, constraints)
+
+
+def inform(inspection: Callable[..., _engine.Inspection], options: dict[str, dict[str, Any]]) -> None:
+    """Run one SQL module that only looks. The parameters are those of ``run``."""
+
+    def examine(_module: AnsibleModule, session: Session, asked: _engine.Inspection) -> tuple[Server, dict[str, Any]]:
+        server, result = _engine.examine(session, asked)
+        return server, {"changed": False, **result}
+
+    _perform(examine, inspection, options, {})
+
+
+def _perform(
+    work: Callable[[AnsibleModule, Session, Any], tuple[Server, dict[str, Any]]],
+    subject: Callable[..., Any],
+    options: dict[str, dict[str, Any]],
+    constraints: dict[str, Any],
+) -> None:
     module = AnsibleModule({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(
@@ -55,23 +87,18 @@ def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, 
         module.no_log_values.update(connection.secrets)
         for warning in connection.warnings:
             module.warn(warning)
-        desired = resource(**{name: module.params[name] for name in options})
+        asked = subject(**{name: module.params[name] for name in options})
         with connection.open() as session:
-            report = _engine.converge(session, desired, module.check_mode)
+            server, result = work(module, session, asked)
     except Failure as failure:
         module.fail_json(**failure.as_result())
-    for warning in report.warnings:
-        module.warn(warning)
     module.exit_json(
-        changed=report.changed,
-        queries=report.queries,
-        diff={"before": _yaml.dump(report.plan.before), "after": _yaml.dump(report.plan.after)},
         server={
             "host": session.host,
             "port": session.port,
-            "database": report.server.database,
-            "version": report.server.version,
-            "neon_project": report.server.neon_project,
+            "database": server.database,
+            "version": server.version,
+            "neon_project": server.neon_project,
         },
-        **{desired.key: report.resource},
+        **result,
     )

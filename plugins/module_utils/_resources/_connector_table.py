@@ -255,7 +255,7 @@ class ConnectorTable(ABC):
 
     def _check_shape(self, table: dict[str, Any]) -> None:
         """Fail, with every difference, for a table that the connector could not use. It is never altered."""
-        differences = list(self._differences(table))
+        differences = list(self.differences(table))
         if differences:
             raise Failure(
                 "%s exists with another shape than a %s: %s." % (self.table, self.what, "; ".join(differences)),
@@ -263,7 +263,8 @@ class ConnectorTable(ABC):
                 differences=differences,
             )
 
-    def _differences(self, table: dict[str, Any]) -> Iterator[str]:
+    def differences(self, table: dict[str, Any]) -> Iterator[str]:
+        """In words, what of a table that is there is not of the shape."""
         if table["kind"] != "r":
             yield "it is %s" % _KINDS.get(table["kind"], "no table")
             return

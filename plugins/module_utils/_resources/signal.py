@@ -517,7 +517,8 @@ class Signal:
 
     def _check_tables(self, matched: list[_Table], tables: dict[QualifiedName, _Table], plan: Plan) -> None:
         if self.blocking:
-            return self._check_case(tables)
+            self._check_case(tables)
+            return
         lost = [table.name for table in matched if not _is_read_back(table.name)]
         if lost:
             raise Failure(
@@ -529,7 +530,6 @@ class Signal:
             )
         if self.type == "execute-snapshot":
             self._check_keys(matched, plan)
-        return None
 
     def _check_case(self, tables: dict[QualifiedName, _Table]) -> None:
         """Fail where a blocking snapshot would take more than is named: it matches names without regard to case

@@ -1,0 +1,342 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""Whether the publication holds what is to be captured, and nothing that hurts."""
+
+from __future__ import annotations
+
+from .._sql import QualifiedName, ident, idents, listed, relations
+from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
+from .subject import Subject, alter_publication
+
+AREA = Area("publication")
+
+_PUBLICATIONS = "https://www.postgresql.org/docs/current/logical-replication-publication.html"
+
+
+@AREA.check("publication_exists", CRITICAL, "The publication exists.", source=_PUBLICATIONS)
+def publication_exists(it: Subject) -> Outcome:
+    name = it.options.publication
+    if not name:
+        return skipped("No publication was named.")
+    if it.seen["publication"]:
+        return passed("The publication %s exists." % name)
+    tables = _expected(it)
+    found = "There is no publication %s in this database." % name
+    objects = " FOR TABLE %s" % relations(tables) if tables else ""
+    remedy = "Make it, as the owner of the tables and before the slot."
+    if it.seen["slot"] and it.seen["slot"]["slot"]:
+        remedy += (
+            " The slot is there already: if changes were made since, drop it, make it again after the publication, and take a new "
+            "snapshot."
+        )
+    task = {"name": name, "tables": [str(table) for table in tables], "publish_via_partition_root": True}
+    return failed(
+        found,
+        remedy,
+        sql=["CREATE PUBLICATION %s%s WITH (publish_via_partition_root = true)" % (ident(name), objects)],
+        task={"streamkap.neon.publication": task} if tables else None,
+        objects=[name],
+    )
+
+
+def _expected(it: Subject) -> list[QualifiedName]:
+    """The names that a list of tables would have: those to be captured, and the connector's own that are there."""
+    own = [
+        name
+        for name, seen in ((it.options.signal_table, "signal"), (it.options.heartbeat_table, "heartbeat"))
+        if name and it.seen[seen]["shape"]["table"]
+    ]
+    return sorted([*(table.name for table in it.captured), *own])
+
+
+@AREA.check(
+    "publication_not_empty",
+    CRITICAL,
+    "The publication publishes something.",
+    needs=("publication_exists",),
+    source=_PUBLICATIONS,
+)
+def publication_not_empty(it: Subject) -> Outcome:
+    published = [table for table in it.tables if table.published]
+    if published or it.publication["all_tables"] or it.publication["schemas"]:
+        return passed("It publishes %d tables." % len(published))
+    missing = [table for table in it.tables if table.name in set(_expected(it))]
+    own = sorted(it.own)
+    return failed(
+        "It has no tables.",
+        "Add what is to be captured, and the connector's own tables.",
+        sql=alter_publication(it.options.publication, "ADD", missing)
+        + (["ALTER PUBLICATION %s ADD TABLE %s" % (ident(it.options.publication), relations(own))] if own else []),
+        objects=[it.options.publication],
+    )
+
+
+@AREA.check(
+    "tables_published",
+    CRITICAL,
+    "Every table to be captured is published.",
+    needs=("publication_not_empty",),
+    source=_PUBLICATIONS,
+)
+def tables_published(it: Subject) -> Outcome:
+    missing = [table for table in it.captured if not it.is_published(table)]
+    if not missing:
+        return passed("All %d are." % len(it.captured))
+    foreign = sorted({table.owner for table in missing if not table.mine})
+    remedy = "Add them; only the owner of both the publication and the table may."
+    if foreign and not it.server.superuser:
+        remedy += " The current role is no member of %s." % listed(foreign)
+    return failed(
+        "Nothing is captured of: %s." % listed(table.name for table in missing),
+        remedy,
+        sql=alter_publication(it.options.publication, "ADD", missing),
+        task={
+            "streamkap.neon.publication": {
+                "name": it.options.publication,
+                "tables": [str(table.name) for table in missing],
+                "exclusive": False,
+            }
+        },
+        objects=[table.name for table in missing],
+    )
+
+
+@AREA.check(
+    "no_extra_tables",
+    WARNING,
+    "The publication publishes nothing that is not to be captured.",
+    needs=("publication_not_empty",),
+    source=_PUBLICATIONS,
+)
+def no_extra_tables(it: Subject) -> Outcome:
+    if it.publication["all_tables"]:
+        return skipped("It is FOR ALL TABLES: see publication_narrow.")
+    if not (it.options.schemas or it.options.tables):
+        return skipped("Neither schemas nor tables were named.")
+    extra = [
+        table
+        for table in it.tables
+        if table.published
+        and table.name not in it.own
+        and not any(member.wanted for member in it.lineage(table))
+        and table.name.schema not in it.options.schemas
+    ]
+    excluded = [
+        table
+        for table in it.tables
+        if table.published and table.name in it.options.exclude_tables and table not in extra
+    ]
+    surplus = sorted(extra + excluded, key=lambda table: table.name)
+    if not surplus:
+        return passed("There is no other table in it.")
+    schemas = sorted({table.name.schema for table in surplus} & set(it.publication["schemas"]))
+    single = [table for table in surplus if table.name.schema not in schemas]
+    return failed(
+        "Published and not to be captured: %s." % listed(table.name for table in surplus),
+        "Take them out, or name them among what is to be captured.",
+        sql=(alter_publication(it.options.publication, "DROP", single) if single else [])
+        + (
+            ["ALTER PUBLICATION %s DROP TABLES IN SCHEMA %s" % (ident(it.options.publication), idents(schemas))]
+            if schemas
+            else []
+        ),
+        objects=[table.name for table in surplus],
+    )
+
+
+@AREA.check(
+    "publication_narrow",
+    WARNING,
+    "The publication is no FOR ALL TABLES.",
+    needs=("publication_exists",),
+    source=_PUBLICATIONS,
+)
+def publication_narrow(it: Subject) -> Outcome:
+    if it.publication["all_tables"]:
+        return failed(
+            "It is FOR ALL TABLES: the updates and deletes of every keyless table made from now on fail in the application, and "
+            "nothing can be taken out of it.",
+            "Stop the connector, drop its slot and then the publication, make a publication of single tables and then the slot, and "
+            "take a new snapshot.",
+            objects=[it.options.publication],
+        )
+    return passed("It is a list.")
+
+
+@AREA.check(
+    "publication_operations",
+    CRITICAL,
+    "Inserts, updates and deletes are published.",
+    needs=("publication_exists",),
+    source=_PUBLICATIONS,
+)
+def publication_operations(it: Subject) -> Outcome:
+    publish = it.publication["publish"]
+    missing = [action for action in ("insert", "update", "delete") if not publish[action]]
+    if not missing:
+        return passed("They are.")
+    wanted = [action for action, on in publish.items() if on or action in missing]
+    return failed(
+        "Not published: %s." % ", ".join(missing),
+        "Publish them.",
+        sql=["ALTER PUBLICATION %s SET (publish = '%s')" % (ident(it.options.publication), ", ".join(wanted))],
+        objects=missing,
+    )
+
+
+@AREA.check(
+    "partition_root",
+    WARNING,
+    "Partitioned tables are published as one.",
+    needs=("publication_exists",),
+    source="https://www.postgresql.org/docs/current/sql-createpublication.html",
+)
+def partition_root(it: Subject) -> Outcome:
+    partitioned = [
+        table.name for table in it.tables if table.kind == "p" and table.parent is None and it.is_published(table)
+    ]
+    if not partitioned or it.publication["via_root"]:
+        return passed("They are." if partitioned else "There are none.")
+    return failed(
+        "Each partition arrives as a table of its own: %s." % listed(partitioned),
+        "Publish them via their root. Do so while no connector reads, and take a new snapshot of them.",
+        sql=["ALTER PUBLICATION %s SET (publish_via_partition_root = true)" % ident(it.options.publication)],
+        objects=partitioned,
+    )
+
+
+@AREA.check(
+    "column_lists",
+    CRITICAL,
+    "Column lists hold the columns by which updates and deletes find their row.",
+    needs=("publication_exists",),
+    source="https://www.postgresql.org/docs/current/logical-replication-col-lists.html",
+)
+def column_lists(it: Subject) -> Outcome:
+    """Where they do not, the application's own updates and deletes fail."""
+    if not it.publishes_changes:
+        return skipped("The publication publishes neither updates nor deletes.")
+    narrow = []
+    for table in it.tables:
+        if table.column_list is None or not table.published:
+            continue
+        missing = [column for column in table.key if column not in table.column_list]
+        if missing or table.identity == "f":
+            narrow.append((table, missing))
+    if not narrow:
+        return passed("They do." if any(table.column_list for table in it.tables) else "There are none.")
+    name = ident(it.options.publication)
+    sql = []
+    for table, missing in narrow:
+        columns = " (%s)" % idents([*table.column_list, *missing]) if table.identity != "f" else ""
+        where = " WHERE (%s)" % table.filter if table.filter else ""
+        sql += [
+            "BEGIN",
+            "ALTER PUBLICATION %s DROP TABLE %s" % (name, table.sql),
+            "ALTER PUBLICATION %s ADD TABLE %s%s%s" % (name, table.sql, columns, where),
+            "COMMIT",
+        ]
+    return failed(
+        "Updates and deletes fail in the application: %s."
+        % listed(
+            "%s (%s)" % (table.name, "lacks %s" % listed(missing) if missing else "its replica identity is FULL")
+            for table, missing in narrow
+        ),
+        "Publish these columns too.",
+        sql=sql,
+        objects=[table.name for table, _missing in narrow],
+    )
+
+
+@AREA.check(
+    "row_filters_use_key",
+    CRITICAL,
+    "Row filters use only columns by which updates and deletes find their row.",
+    needs=("publication_exists",),
+    source="https://www.postgresql.org/docs/current/logical-replication-row-filter.html",
+)
+def row_filters_use_key(it: Subject) -> Outcome:
+    """Where they use others, the application's own updates and deletes fail."""
+    if not it.publishes_changes:
+        return skipped("The publication publishes neither updates nor deletes.")
+    wrong = _wrong_filters(it)
+    if not wrong:
+        return passed("They do." if any(table.filter for table in it.tables) else "There are none.")
+    return failed(
+        "Updates and deletes fail in the application: %s."
+        % listed("%s WHERE %s" % (name, condition) for name, condition in wrong.items()),
+        "Make the whole row the replica identity, or leave the row filter out.",
+        sql=["ALTER TABLE %s REPLICA IDENTITY FULL" % name.sql for name in wrong],
+        task={
+            "streamkap.neon.replica_identity": {"tables": [str(name) for name in wrong], "identity": "full"},
+        },
+        objects=wrong,
+    )
+
+
+def _wrong_filters(it: Subject) -> dict[QualifiedName, str]:
+    return {
+        table.name: table.filter
+        for table in it.tables
+        if table.filter
+        and it.publishes_changes
+        and table.identity != "f"
+        and not set(table.filter_columns) <= set(table.key)
+    }
+
+
+@AREA.check(
+    "no_row_filters",
+    INFO,
+    "All rows of the tables are published.",
+    needs=("publication_exists",),
+    source="https://www.postgresql.org/docs/current/logical-replication-row-filter.html",
+)
+def no_row_filters(it: Subject) -> Outcome:
+    """Those that row_filters_use_key finds are not named again."""
+    wrong = _wrong_filters(it)
+    filtered = [table for table in it.tables if table.filter and table.name not in wrong]
+    if not filtered:
+        return passed("No other table has a row filter." if wrong else "No table has a row filter.")
+    name = ident(it.options.publication)
+    sql = []
+    for table in filtered:
+        columns = " (%s)" % idents(table.column_list) if table.column_list else ""
+        sql += [
+            "BEGIN",
+            "ALTER PUBLICATION %s DROP TABLE %s" % (name, table.sql),
+            "ALTER PUBLICATION %s ADD TABLE %s%s" % (name, table.sql, columns),
+            "COMMIT",
+        ]
+    return failed(
+        "Filtered: %s. A snapshot holds the rows that are filtered out."
+        % listed("%s WHERE %s" % (table.name, table.filter) for table in filtered),
+        "If it is meant, nothing has to be done. Otherwise publish all rows.",
+        sql=sql,
+        objects=[table.name for table in filtered],
+    )
+
+
+@AREA.check(
+    "publication_owner",
+    WARNING,
+    "The current role may add tables to the publication later.",
+    needs=("publication_exists",),
+    source="https://www.postgresql.org/docs/current/sql-alterpublication.html",
+)
+def publication_owner(it: Subject) -> Outcome:
+    owner, me = it.publication["owner"], it.server.user
+    if me == it.options.user:
+        return skipped("The check was made as the connector's user, who is not to.")
+    if it.server.superuser or it.publication["mine"]:
+        return passed("It belongs to %s." % owner)
+    return failed(
+        "It belongs to %s, and %s is no member of that." % (owner, me),
+        "Give it to the role that administers it, as a superuser; or run as %s." % owner,
+        sql=["ALTER PUBLICATION %s OWNER TO %s" % (ident(it.options.publication), ident(me))],
+        objects=[it.options.publication],
+    )

@@ -1,0 +1,370 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""Whether the tables to be captured can be read, and their changes be told."""
+
+from __future__ import annotations
+
+from .._sql import ident, idents, listed
+from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
+from .subject import Subject, Table, grants
+
+AREA = Area("tables")
+
+_KINDS = {"f": "a foreign table", "m": "a materialized view", "v": "a view"}
+_IDENTITIES = {"d": "DEFAULT", "f": "FULL", "n": "NOTHING", "i": "an index"}
+_LOCKED = "55P03"  # lock_not_available
+
+
+@AREA.check("tables_exist", CRITICAL, "Every schema and table to be captured exists.")
+def tables_exist(it: Subject) -> Outcome:
+    there = {schema["name"] for schema in it.seen["schemas"]}
+    names = {table.name for table in it.tables}
+    absent: list[object] = [schema for schema in it.options.schemas if schema not in there]
+    absent += [name for name in it.options.tables if name not in names]
+    if absent:
+        return failed(
+            "Not there: %s." % listed(absent),
+            "Correct the spelling, capitals included, or the database; or take the name off the list.",
+            objects=absent,
+        )
+    if not it.captured:
+        if not (it.options.schemas or it.options.tables):
+            return skipped("Neither schemas nor tables were named.")
+        return failed(
+            "There is no table to capture in what was named: %s." % listed([*it.options.schemas, *it.options.tables]),
+            "Name schemas or tables that hold what is to be captured.",
+            objects=it.options.schemas,
+        )
+    return passed("%d tables are to be captured." % len(it.captured))
+
+
+@AREA.check(
+    "schema_usage",
+    CRITICAL,
+    "The connector may use the schemas of all tables.",
+    needs=("user_exists",),
+    source="https://www.postgresql.org/docs/current/ddl-priv.html",
+)
+def schema_usage(it: Subject) -> Outcome:
+    lacking = [schema["name"] for schema in it.seen["table_schemas"] if schema["usage"] == "no"]
+    if lacking:
+        return failed(
+            "No USAGE on: %s." % listed(lacking),
+            "Grant it.",
+            sql=["GRANT USAGE ON SCHEMA %s TO %s" % (idents(lacking), ident(it.grantee))],
+            task={
+                "streamkap.neon.grant": {"role": it.grantee, "schemas": lacking, "schema_privileges": ["USAGE"]},
+            },
+            objects=lacking,
+        )
+    return passed("It has USAGE on %d schemas." % len(it.seen["table_schemas"]))
+
+
+@AREA.check(
+    "tables_readable",
+    CRITICAL,
+    "The connector has the right to read every table.",
+    needs=("user_exists",),
+    source="https://www.postgresql.org/docs/current/ddl-priv.html",
+)
+def tables_readable(it: Subject) -> Outcome:
+    lacking = [table.name for table in it.captured if table.readable == "no"]
+    if lacking:
+        return failed(
+            "No SELECT on: %s." % listed(lacking),
+            "Grant it.",
+            sql=grants("SELECT", "TABLE", lacking, it.grantee),
+            task={
+                "streamkap.neon.grant": {
+                    "role": it.grantee,
+                    "tables": [str(name) for name in lacking],
+                    "table_privileges": ["SELECT"],
+                }
+            },
+            objects=lacking,
+        )
+    return passed("It has SELECT on %d tables." % len(it.captured))
+
+
+@AREA.check(
+    "tables_read",
+    CRITICAL,
+    "The connector can really read every table.",
+    needs=("connector_login", "acts_as_itself", "schema_usage", "tables_readable", "membership_inherited"),
+)
+def tables_read(it: Subject) -> Outcome:
+    assert it.connector  # connector_login passed
+    errors = it.connector.errors("read")
+    refused = [error for error in errors if error["sqlstate"] != _LOCKED]
+    if refused:
+        return failed(
+            "PostgreSQL refused: %s." % listed("%s (%s)" % (error["name"], error["error"]) for error in refused),
+            "Mend what PostgreSQL says, or leave these tables out.",
+            objects=[error["name"] for error in refused],
+        )
+    if errors:
+        return skipped(
+            "Locked by somebody just now: %s. The others can be read." % listed(error["name"] for error in errors)
+        )
+    return passed("It has read %d tables." % len(it.captured))
+
+
+@AREA.check(
+    "row_security",
+    CRITICAL,
+    "Row-level security hides no rows from the connector's snapshots.",
+    needs=("user_exists",),
+    source="https://www.postgresql.org/docs/current/ddl-rowsecurity.html",
+)
+def row_security(it: Subject) -> Outcome:
+    hidden = [table.name for table in it.captured if table.row_security]
+    if hidden:
+        return failed(
+            "Under row-level security, so that a snapshot lacks rows without a word: %s." % listed(hidden),
+            "Let the connector's user bypass it, or give it a policy that shows all rows: FOR SELECT TO it USING (true).",
+            sql=["ALTER ROLE %s BYPASSRLS" % ident(it.options.user)],
+            task={"streamkap.neon.role": {"name": it.options.user, "bypassrls": True}},
+            objects=hidden,
+        )
+    return passed("It sees all rows of every table.")
+
+
+@AREA.check(
+    "replica_identity",
+    CRITICAL,
+    "Every table says which row an update or a delete is about.",
+    source="https://www.postgresql.org/docs/current/logical-replication-publication.html",
+)
+def replica_identity(it: Subject) -> Outcome:
+    """Where it does not and is published, the application's own updates fail."""
+    if not it.publishes_changes:
+        return skipped("The publication publishes neither updates nor deletes.")
+    lacking = [(table, table.lacks_identity(table.column_list or ())) for table in it.written]
+    lacking = [(table, why) for table, why in lacking if why]
+    if lacking:
+        names = [table.name for table, _why in lacking]
+        broken = [table.name for table, _why in lacking if it.is_published(table)]
+        found = "Without: %s." % listed("%s (%s)" % (table.name, why) for table, why in lacking)
+        if broken:
+            found += " The application's updates and deletes fail now in: %s." % listed(broken)
+        return failed(
+            found,
+            "Give each a primary key, or the whole row as its replica identity; or leave it out.",
+            sql=["ALTER TABLE %s REPLICA IDENTITY FULL" % name.sql for name in names],
+            task={
+                "streamkap.neon.replica_identity": {
+                    "tables": [str(name) for name in names],
+                    "identity": "full",
+                    "only_keyless": True,
+                }
+            },
+            objects=names,
+        )
+    return passed("%d tables do." % len(it.written))
+
+
+@AREA.check(
+    "partition_identities",
+    WARNING,
+    "The partitions of a table have the replica identity of the whole.",
+    source="https://www.postgresql.org/docs/current/sql-altertable.html",
+)
+def partition_identities(it: Subject) -> Outcome:
+    mixed = [
+        (table, it.lineage(table)[-1])
+        for table in it.written
+        if table.parent is not None and table.identity != it.lineage(table)[-1].identity
+    ]
+    if mixed:
+        return failed(
+            "Updates and deletes come in different shapes: %s."
+            % listed(
+                "%s has %s, %s has %s" % (leaf.name, _IDENTITIES[leaf.identity], root.name, _IDENTITIES[root.identity])
+                for leaf, root in mixed
+            ),
+            "Give all the same; a new partition takes PostgreSQL's default.",
+            sql=[
+                "ALTER TABLE %s REPLICA IDENTITY %s" % (leaf.name.sql, _IDENTITIES[root.identity])
+                for leaf, root in mixed
+                if root.identity != "i"
+            ],
+            task=_identity_task(mixed),
+            objects=[leaf.name for leaf, _root in mixed],
+        )
+    return passed("None differs.")
+
+
+def _identity_task(mixed: list[tuple[Table, Table]]) -> dict[str, dict[str, object]] | None:
+    """One task does it when all are to have the same."""
+    identities = {root.identity for _leaf, root in mixed}
+    if len(identities) > 1 or identities == {"i"}:
+        return None
+    return {
+        "streamkap.neon.replica_identity": {
+            "tables": [str(leaf.name) for leaf, _root in mixed],
+            "identity": _IDENTITIES[identities.pop()].lower(),
+        }
+    }
+
+
+@AREA.check(
+    "toasted_values",
+    WARNING,
+    "Updates carry large values too.",
+    source="https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-toasted-values",
+)
+def toasted_values(it: Subject) -> Outcome:
+    """Only tables that have such values: a text column alone says nothing."""
+    lacking = [table.name for table in it.written if table.toasted and table.identity != "f"]
+    if lacking:
+        return failed(
+            "Values stored out of line arrive as a placeholder when an update leaves them alone: %s." % listed(lacking),
+            "Let Streamkap read them again (its reselect option), or publish whole rows, which writes more WAL.",
+            sql=["ALTER TABLE %s REPLICA IDENTITY FULL" % name.sql for name in lacking],
+            task={
+                "streamkap.neon.replica_identity": {"tables": [str(name) for name in lacking], "identity": "full"},
+            },
+            objects=lacking,
+        )
+    return passed("No table with a key only has values stored out of line.")
+
+
+@AREA.check(
+    "tables_publishable",
+    WARNING,
+    "Everything that was named can be captured.",
+    source="https://www.postgresql.org/docs/current/sql-createpublication.html",
+)
+def tables_publishable(it: Subject) -> Outcome:
+    left_out = [table for table in it.tables if table.wanted and not table.is_permanent_table]
+    if left_out:
+        unlogged = [table.name for table in left_out if table.kind in "rp" and table.persistence == "u"]
+        return failed(
+            "Left out, because PostgreSQL publishes permanent tables only: %s."
+            % listed("%s (%s)" % (table.name, _what(table)) for table in left_out),
+            "Exclude them; or make unlogged ones permanent, which writes them anew and locks them meanwhile.",
+            sql=["ALTER TABLE %s SET LOGGED" % name.sql for name in unlogged],
+            objects=[table.name for table in left_out],
+        )
+    return passed("There are only permanent tables.")
+
+
+def _what(table: Table) -> str:
+    return _KINDS.get(table.kind) or {"u": "unlogged", "t": "temporary"}[table.persistence]
+
+
+@AREA.check(
+    "generated_columns",
+    WARNING,
+    "Generated columns are captured like all others.",
+    source="https://www.postgresql.org/docs/current/logical-replication-gencols.html",
+)
+def generated_columns(it: Subject) -> Outcome:
+    publication = it.seen["publication"]
+    mended = it.server.major >= 18 and publication and not publication["generated"]
+    published = bool(publication and publication["generated"])
+    lacking = [
+        (table, columns)
+        for table in it.written
+        for columns in [table.virtual + ([] if published else table.stored)]
+        if columns and not set(columns) <= set(table.column_list or ())
+    ]
+    if lacking:
+        virtual = any(table.virtual for table, _columns in lacking)
+        remedy = "Leave these columns or tables out in Streamkap, or exclude the tables: snapshots hold the columns, changes do not."
+        return failed(
+            "In snapshots, but not in changes: %s."
+            % listed("%s (%s)" % (table.name, ", ".join(columns)) for table, columns in lacking),
+            "Publish stored ones. %s" % remedy if mended and not virtual else remedy,
+            sql=["ALTER PUBLICATION %s SET (publish_generated_columns = stored)" % ident(it.options.publication)]
+            if mended
+            else [],
+            objects=[table.name for table, _columns in lacking],
+        )
+    return passed("No table has one that is not.")
+
+
+@AREA.check(
+    "key_types",
+    WARNING,
+    "Primary keys are of types that identify a row downstream.",
+    source="https://docs.aws.amazon.com/dms/latest/userguide/CHAP_Tasks.AssessmentReport.PG.html",
+)
+def key_types(it: Subject) -> Outcome:
+    poor = [table for table in it.captured if table.key_types]
+    if poor:
+        return failed(
+            "Binary or document columns in the primary key: %s."
+            % listed("%s (%s)" % (table.name, ", ".join(table.key_types)) for table in poor),
+            "Order snapshots of these tables with a surrogate key, check what the destination makes of the key, or exclude them.",
+            objects=[table.name for table in poor],
+        )
+    return passed("There are no binary or document columns in them.")
+
+
+@AREA.check(
+    "column_types",
+    INFO,
+    "Every column is of a type that the connector captures.",
+    source="https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-data-types",
+)
+def column_types(it: Subject) -> Outcome:
+    poor = [table for table in it.captured if table.unsupported]
+    if poor:
+        return failed(
+            "Left out of every change and snapshot: %s."
+            % listed("%s (%s)" % (table.name, ", ".join(table.unsupported)) for table in poor),
+            "Keep a copy of the value in a column of another type, or do without it.",
+            objects=[table.name for table in poor],
+        )
+    return passed("No type is known to be left out.")
+
+
+@AREA.check(
+    "default_privileges",
+    WARNING,
+    "The connector will have the right to read tables not made yet.",
+    needs=("user_exists",),
+    source="https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html",
+)
+def default_privileges(it: Subject) -> Outcome:
+    if not it.options.schemas:
+        return skipped("No schemas were named, only tables.")
+    lacking = [
+        (schema["name"], owner)
+        for schema in it.seen["schemas"]
+        for owner in schema["owners"]
+        if owner["covered"] == "no" and not owner["superuser"]
+    ]
+    if not lacking:
+        return passed("Every owner's default privileges give it.")
+    owners: dict[str, list[str]] = {}
+    for schema, owner in lacking:
+        owners.setdefault(owner["name"], []).append(schema)
+    forbidden = sorted({owner["name"] for _schema, owner in lacking if not owner["may"]})
+    remedy = "Let every owner's default privileges grant SELECT."
+    if forbidden:
+        remedy += " The current role may not do so for %s: run it as a member of that role." % listed(forbidden)
+    return failed(
+        "Tables made later by these owners cannot be read: %s."
+        % listed("%s in %s" % (owner, ", ".join(schemas)) for owner, schemas in owners.items()),
+        remedy,
+        sql=[
+            "ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA %s GRANT SELECT ON TABLES TO %s"
+            % (ident(owner), idents(schemas), ident(it.grantee))
+            for owner, schemas in owners.items()
+        ],
+        task={
+            "streamkap.neon.grant": {
+                "role": it.grantee,
+                "schemas": sorted({schema for schema, _owner in lacking}),
+                "default_table_privileges": ["SELECT"],
+                "default_privileges_for": sorted(owners),
+            }
+        },
+        objects=sorted(owners),
+    )
