@@ -10,12 +10,12 @@ module: signal
 short_description: Sends one Debezium signal
 version_added: 0.1.0
 description:
-  - Writes one row into the signal table of a Debezium connector, which reads it from its replication slot and starts, stops, pauses or
-    resumes a snapshot, or writes a line to its log
+  - Writes one row into the signal table of a Debezium connector, which reads it from its replication slot and starts,
+    stops, pauses or resumes a snapshot, or writes a line to its log
     (U(https://debezium.io/documentation/reference/stable/configuration/signalling.html)).
-  - Debezium does not answer, and leaves out what it cannot use with no more than a warning in its log. So the task fails, and sends
-    nothing, for what would be ignored. What is checked are the signal table and its publication, the tables with their keys, the
-    surrogate key, the SQL of every condition, and the room that the signal table has.
+  - Debezium does not answer, and leaves out what it cannot use with no more than a warning in its log. So the task
+    fails, and sends nothing, for what would be ignored. What is checked are the signal table and its publication, the
+    tables with their keys, the surrogate key, the SQL of every condition, and the room that the signal table has.
   - The connector must be running on a slot and a publication that have the signal table, with its own option
     C(signal.data.collection) set to it, and must not be read-only. None of this can be seen in the database.
 author:
@@ -43,8 +43,8 @@ options:
     choices: [execute-snapshot, stop-snapshot, pause-snapshot, resume-snapshot, log]
   data_collections:
     description:
-      - The tables, as C(schema.table). A part that holds a dot or a double quote is written as in SQL, in double quotes. Each is sent as
-        a regular expression that matches this table only.
+      - The tables, as C(schema.table). A part that holds a dot or a double quote is written as in SQL, in double
+        quotes. Each is sent as a regular expression that matches this table only.
       - With O(regex=true), regular expressions.
       - Required by O(type=execute-snapshot). Without it O(type=stop-snapshot) stops everything.
       - Of a partitioned table, what is named is what the publication publishes, which is the table itself with
@@ -53,8 +53,8 @@ options:
     elements: str
   regex:
     description:
-      - Whether O(data_collections) are regular expressions, matched as Debezium does, on the whole name C(schema.table) without
-        quotes. An incremental snapshot regards case, a blocking one does not.
+      - Whether O(data_collections) are regular expressions, matched as Debezium does, on the whole name C(schema.table)
+        without quotes. An incremental snapshot regards case, a blocking one does not.
       - Each must match at least one table that is published. Only what Java and Python understand alike is taken.
     type: bool
     default: false
@@ -83,22 +83,22 @@ options:
         required: true
   surrogate_key:
     description:
-      - A column to read chunks by, in place of the primary key. Every table must have it. Its values should be unique, or rows may be
-        left out, which the task warns of.
-      - Only for O(snapshot_type=incremental). A table without any key still loses rows, because Debezium tells them apart by that. The
-        task warns of this too.
+      - A column to read chunks by, in place of the primary key. Every table must have it. Its values should be unique,
+        or rows may be left out, which the task warns of.
+      - Only for O(snapshot_type=incremental). A table without any key still loses rows, because Debezium tells them
+        apart by that. The task warns of this too.
     type: str
   message:
     description: The line for O(type=log), which requires it. Debezium puts its position in place of C({}).
     type: str
   id:
     description:
-      - The id of the signal. With one, the signal is sent once, and a task that finds it sent changes nothing and checks no further. If
-        another signal has the id, the task fails.
+      - The id of the signal. With one, the signal is sent once, and a task that finds it sent changes nothing and
+        checks no further. If another signal has the id, the task fails.
       - Without it an id is made up, so that every run of the task sends a signal. Such a task is not idempotent.
     type: str
   publication:
-    description: The publication that the connector reads. The signal table and the tables must be in it, and it must publish inserts.
+    description: What the connector reads. The signal table and the tables must be in it, and it must publish inserts.
     type: str
     default: streamkap_pub
 notes:

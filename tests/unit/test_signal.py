@@ -230,6 +230,7 @@ def test_another_signal_with_the_id_is_said() -> None:
         ({"data_collections": ["a.b"], "additional_conditions": [condition("a.c")]}, "names a.c, which data_coll"),
         ({"data_collections": ["a.b"], "additional_conditions": [condition("a.b")] * 2}, "more than one condition"),
         ({"data_collections": ["a.b"], "additional_conditions": [condition("a.b", "  ")]}, "of a.b is empty"),
+        ({"data_collections": ["a.b"], "additional_conditions": [condition("a.b", "a\0")]}, "holds a NUL"),
         (
             {
                 "data_collections": ["a.b(c"],

@@ -6,10 +6,10 @@
 
 """One Debezium signal: a row of the signal table, which the connector reads from the replication stream.
 
-Debezium does not answer. What it cannot use it leaves out with a warning in its own log, so everything that can be known
-beforehand is checked here. What it does with a signal is told in
-https://debezium.io/documentation/reference/stable/configuration/signalling.html; where that is silent, in its source, of which
-the classes are named below.
+Debezium does not answer. What it cannot use it leaves out with a warning in its own log, so everything that can be
+known beforehand is checked here. What it does with a signal is told in
+https://debezium.io/documentation/reference/stable/configuration/signalling.html; where that is silent, in its source,
+of which the classes are named below.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _KINDS = {"S": "a sequence", "f": "a foreign table", "m": "a materialized view",
 # What a table holds that signal_table makes, for when it is not there yet.
 _LENGTHS = {"id": 255, "data": 2000}
 
-# A table is in a publication by itself, by its schema, by all tables, or because a table that it is a partition of is. What it
-# then is captured as, `covering`, is the topmost of these if the publication publishes via the root.
+# A table is in a publication by itself, by its schema, by all tables, or because a table that it is a partition of is.
+# What it then is captured as, `covering`, is the topmost of these if the publication publishes via the root.
 # A named table is looked for without regard to case, so that a message can say which one may be meant.
 _LOOK = """
 WITH RECURSIVE
@@ -102,16 +102,18 @@ _PART_OF_SIGNALS = """EXISTS (
           SELECT FROM pg_publication_rel r JOIN s ON s.oid = r.prrelid
            WHERE r.prpubid = p.oid AND (r.prqual IS NOT NULL OR cardinality(r.prattrs::int2[]) < 3))"""
 
-# The row with this id: whether it is this signal, and the beginning of it, because `guarded` brings back a short text only.
+# The row with this id: whether it is this signal, and the beginning of it, because `guarded` brings back a short text
+# only.
 _SENT = """SELECT json_build_object(
     'same', type::text = {type} AND data::text IS NOT DISTINCT FROM {data},
     'type', left(type::text, 40), 'data', left(data::text, 200))::text AS found
   FROM {table} WHERE id::text = {id} LIMIT 1"""
 
-# PostgreSQL is asked to read each filter, never to plan or execute it: planning already calls functions that are declared to
-# be immutable. EXPLAIN of a CREATE TABLE IF NOT EXISTS whose table exists ends when the query has been read (since 14:
-# ExplainOneUtility), and EXECUTE in a loop takes no second statement. A filter stands in two pairs of different brackets, one
-# after the other, so that it cannot close the one that it stands in.
+# PostgreSQL is asked to read each filter, never to plan or execute it: planning already calls functions that are
+# declared to be immutable. EXPLAIN of a CREATE TABLE IF NOT EXISTS whose table exists ends when the query has been read
+# (ExplainOneUtility, since PostgreSQL 14), and EXECUTE in a loop takes no second statement. A filter stands in brackets
+# of two kinds, one after the other, so that it cannot close the one that it stands in. What says nothing about the
+# filter, a lock that was not to be had or a schema that may not be used, is passed on.
 _QUESTIONS = """
 DECLARE
   question record;
@@ -130,6 +132,9 @@ BEGIN
       FOR line IN EXECUTE question.query LOOP
       END LOOP;
     EXCEPTION WHEN OTHERS THEN
+      IF SQLSTATE IN ('42501', '55P03') THEN
+        RAISE;
+      END IF;
       answers := answers || jsonb_build_object('number', question.number, 'error', SQLERRM, 'sqlstate', SQLSTATE);
     END;
   END LOOP;
@@ -140,7 +145,7 @@ END"""
 _CONDITION_QUERIES = """
   (format('SELECT * FROM %I.%I WHERE (%s) ORDER BY 1 LIMIT 1', w.schema, w.name, w.filter)),
   (format('SELECT * FROM %I.%I WHERE (ARRAY[%s])[1]', w.schema, w.name, w.filter))"""
-# In a subquery nothing can be written to.
+# In a subquery nothing can be written to; alone, there is no bracket to close.
 _SELECT_QUERIES = "(format('SELECT * FROM (%s) AS snapshot', w.filter)), (w.filter)"
 
 _SEVERAL_STATEMENTS = "42P11"  # invalid_cursor_definition
@@ -148,15 +153,15 @@ _SEVERAL_STATEMENTS = "42P11"  # invalid_cursor_definition
 # What is not itself in a regular expression, and the comma, at which Debezium splits (Strings.RegExSplitter).
 _SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{},\x00-\x20]")
 
-# Debezium reads the name of a table back from the text schema.table (TableIdParser), and loses these on the way: parts in
-# quotation marks, empty parts, white space, quotation marks in pairs.
+# Debezium reads the name of a table back from the text schema.table (TableIdParser), and loses these on the way: parts
+# in quotation marks, empty parts, white space, quotation marks in pairs.
 _LOST = re.compile(
     r"""(?:^|\.)["'`]|^\.|\.(?=\.|$)|''|""|``"""
     r"|[\t-\r\x1c-\x20\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000]"
 )
 
-# Python's regular expressions and Java's have nearly everything in common that table names ask for. What they do not share
-# is refused, as far as it can be told by its looks.
+# Python's regular expressions and Java's have nearly everything in common that table names ask for. What they do not
+# share is refused, as far as it can be told by its looks.
 _SHARED_ESCAPE = re.compile(r"\\(?:[^A-Za-z0-9]|[dDwWsSbBtnrf]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})", re.DOTALL)
 _NOT_SHARED = re.compile(
     r"\\"  # other escapes
@@ -347,10 +352,11 @@ class Signal:
     def _condition_key(self, table: QualifiedName) -> str:
         """How a condition names its table.
 
-        In an incremental snapshot Debezium takes it as a regular expression without regard to case, and the first condition that
-        matches (ExecuteSnapshot.buildAdditionalCondition, AbstractIncrementalSnapshotContext.buildDataCollection). In a blocking one
-        it compiles the same expression, but then reads its text as a name (RelationalSnapshotChangeEventSource
-        .getBlockingSnapshottingTask), so that nothing may be escaped there.
+        In an incremental snapshot Debezium takes it as a regular expression without regard to case, and the first
+        condition that matches (ExecuteSnapshot.buildAdditionalCondition,
+        AbstractIncrementalSnapshotContext.buildDataCollection). In a blocking one it compiles the same expression, but
+        then reads its text as a name (RelationalSnapshotChangeEventSource.getBlockingSnapshottingTask), so that nothing
+        may be escaped there.
         """
         if self.blocking:
             return _identifier(table) if _is_read_back(table) else table.sql
@@ -364,7 +370,7 @@ class Signal:
         if self.type == "execute-snapshot" and not data_collections:
             raise Failure(
                 "Debezium ignores an execute-snapshot without data collections.",
-                hint="Name the tables in data_collections, or all of the publication with data_collections: ['.*'] and regex: true.",
+                hint="Name the tables in data_collections.",
             )
         if data_collections == []:
             raise Failure(
@@ -389,6 +395,9 @@ class Signal:
         empty = [condition.table for condition in self.conditions if not condition.filter]
         if empty:
             raise Failure("The filter of %s is empty." % listed(empty), hint="Write one, or leave the condition out.")
+        unstorable = [condition.table for condition in self.conditions if "\x00" in condition.filter]
+        if unstorable:
+            raise Failure("The filter of %s holds a NUL character." % listed(unstorable), hint="Leave it out.")
         hidden = [name for name in tables if self.blocking and not _can_have_a_select(name)]
         if hidden:
             raise Failure(
@@ -405,7 +414,7 @@ class Signal:
         if not seen["may_use"]:
             raise Failure(
                 "The current role may not write to the signal table %s and read it." % self.table,
-                hint="Run as its owner, %s, or GRANT USAGE on its schema, and INSERT and SELECT on it, to the current role."
+                hint="Run as its owner, %s, or GRANT USAGE on its schema, INSERT and SELECT on it, to the current role."
                 % seen["signal_table"]["table"]["owner"],
             )
 
@@ -490,8 +499,8 @@ class Signal:
                 yield "%s is captured as %s, of which it is a partition: name that." % (name, table.covering)
             elif not table.is_captured(via_root):
                 yield (
-                    "%s is partitioned, and the publication %s publishes its partitions under their own names: name these, "
-                    "or set publish_via_partition_root." % (name, self.publication)
+                    "%s is partitioned, and the publication %s publishes its partitions under their own names: name "
+                    "these, or set publish_via_partition_root." % (name, self.publication)
                 )
         if outside:
             yield "Not in the publication %s, so that Debezium does not capture it: %s." % (
@@ -562,12 +571,13 @@ class Signal:
                 "The surrogate key %s is no column of %s." % (self.surrogate_key, listed(without)),
                 hint="Correct the name, capitals included, or send a signal of its own for the tables that have it.",
             )
-        # Of a window of rows Debezium keeps one by key (AbstractIncrementalSnapshotChangeEventSource.createDataEventsForTable).
+        # Of a window of rows Debezium keeps one by key
+        # (AbstractIncrementalSnapshotChangeEventSource.createDataEventsForTable).
         if keyless:
             plan.warnings.append(
-                "Debezium tells rows apart by the key of their table even with a surrogate key, and these have none: %s. Unless the "
-                "connector's message.key.columns gives them one, most rows will not arrive; a blocking snapshot brings all."
-                % listed(keyless)
+                "Debezium tells rows apart by their table's key even with a surrogate key, and these have none: %s. "
+                "Unless the connector's message.key.columns gives them one, most rows will not arrive; a blocking "
+                "snapshot brings all." % listed(keyless)
             )
         repeating = [table.name for table in matched if not table.surrogate_unique]
         if repeating:
@@ -591,16 +601,18 @@ class Signal:
             raise Failure(
                 "The filter of %s is not %s: %s."
                 % (condition.table, wanted, "it is more than one statement" if several else answer["error"]),
-                hint="For a blocking snapshot write a SELECT without a semicolon, for an incremental one the bare condition of a WHERE.",
+                hint="For a blocking snapshot write a SELECT without a semicolon, for an incremental one the condition "
+                "of a WHERE alone.",
             )
 
 
 def java_regex(name: QualifiedName) -> str:
     """The regular expression that matches this table only, as Debezium names it: schema.table, without quotes.
 
-    A name without a dot or another special character stays as it is. A dot that stands for any character can only be the one
-    between schema and table then; and a table that the connector does not know yet, because it is newer than the connector's
-    start, Debezium looks up by the text itself (AbstractIncrementalSnapshotChangeEventSource.expandAndDedupeDataCollectionIds).
+    A name without a dot or another special character stays as it is. A dot that stands for any character can only be
+    the one between schema and table then; and a table that the connector does not know yet, because it is newer than
+    the connector's start, Debezium looks up by the text itself
+    (AbstractIncrementalSnapshotChangeEventSource.expandAndDedupeDataCollectionIds).
     """
     if not _SPECIAL.search(name.schema + name.name):
         return _identifier(name)
