@@ -5,7 +5,8 @@
 """For all tests: the collection is importable, the environment is empty, and what cannot run says so.
 
 `pytest tests/unit` needs no server; `pytest tests/integration` starts one of every version of PostgreSQL from 14 to 18,
-with `--postgres 17` of these versions only (may be repeated, or hold commas).
+with `--postgres 17` of these versions only (may be repeated, or hold commas). So does `pytest tests/debezium`, which needs
+Java besides. The fixtures of both are those of support/fixtures.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from support.binaries import VERSIONS
 from support.modules import collections_path
 
 sys.path.insert(0, str(collections_path()))
+
+pytest_plugins = ["support.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,7 @@ binaries    where the PostgreSQL programs come from
 postgres    a throw-away server, and a hot standby of it
 neon        Neon's roles and an application's database on such a server
 modules     a module of the collection in this process, or a real ansible-playbook
+fixtures    pytest: a server for each version, and a fresh database for each test
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fixtures of the integration tests: real servers of every version, and a fresh database for every test.
+"""Fixtures of all tests on servers: real ones of every version, and a fresh database for every test.
 
 server      the running Server (support/postgres.py) with Neon's roles, shared by all tests of one version
 database    a fresh Database (support/neon.py) of neondb_owner on it, with the application of demo/shop.sql in it
@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support import binaries, neon
-from support.modules import run_module
-from support.neon import Database
-from support.postgres import Server
+from . import binaries, neon
+from .modules import run_module
+from .neon import Database
+from .postgres import Server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
