@@ -8,13 +8,14 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check install --quiet
 DEMO = .venv/demo
 TEST = .venv/test
+DEBEZIUM = .venv/debezium
 
 # Two servers at a time; all tests of one version run on the same one.
 JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration molecule sanity lint clean
+.PHONY: help demo test unit integration debezium debezium-with-java molecule sanity lint clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -23,7 +24,7 @@ help: ## Show this list
 demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration molecule sanity lint ## Run all tests
+test: unit integration debezium molecule sanity lint ## Run all tests
 
 unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
 	@echo "Unit tests"
@@ -33,6 +34,19 @@ integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
 	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
+
+# Nothing is downloaded where it could not run.
+debezium: ## Test with the real Debezium as the connector (needs Java 17; PG= and K= select)
+	@if $(PYTHON) tests/debezium/java.py; then \
+		$(MAKE) --no-print-directory debezium-with-java; \
+	else \
+		[ "$${CI:-}" != true ]; \
+	fi
+
+debezium-with-java: $(DEBEZIUM)/.stamp
+	@echo "Debezium on PostgreSQL $(or $(PG),14 to 18)"
+	@$(DEBEZIUM)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(DEBEZIUM)/bin/python -m pytest tests/debezium -n $(JOBS) --dist loadgroup $(SELECTION)
 
 molecule: $(TEST)/.stamp ## Run the role against a PostgreSQL container (needs podman or docker)
 	@echo "Molecule"
@@ -51,6 +65,7 @@ clean: ## Remove what this Makefile has set up
 
 $(DEMO)/.stamp: demo/requirements.txt requirements.txt
 $(TEST)/.stamp: tests/requirements.txt tests/requirements-lint.txt requirements.txt
+$(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-lint.txt requirements.txt
 
 .venv/%/.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
