@@ -85,7 +85,7 @@ class Inspection(Protocol):
     def look(self, version: int) -> str:
         """The one query of the administrator's session; see Resource."""
 
-    def connector_look(self, seen: Any) -> list[str]:
+    def connector_look(self, version: int, seen: Any) -> list[str]:
         """The statements of the connector's session, of which the last gives a single JSON value."""
 
     def judge(self, server: Server, seen: Any, line: Line, other: OtherSide | None) -> dict[str, Any]:
@@ -185,7 +185,9 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
         return OtherSide(refused=failure.msg)
     with connectors:
         try:
-            answer = connectors.ask(["SET LOCAL transaction_read_only = on", *inspection.connector_look(seen)])
+            answer = connectors.ask(
+                ["SET LOCAL transaction_read_only = on", *inspection.connector_look(connectors.version, seen)]
+            )
         except connectors.Error as error:
             raise from_server(error) from None
         side = OtherSide(used_password=connectors.used_password, seen=answer, notices=tuple(connectors.notices))

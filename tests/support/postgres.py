@@ -132,7 +132,10 @@ class Server:
                 return cursor.fetchall() if cursor.description else []
 
     def restart(self, **settings: object) -> None:
-        """Restarts with these settings over the usual ones; without any, with the usual ones."""
+        """Restarts with these settings over the usual ones; without any, with the usual ones.
+
+        None leaves a setting to ALTER SYSTEM, which what is usual would overrule.
+        """
         self._pg_ctl("stop", "-m", "fast")
         self._settings = settings
         self._start()
@@ -149,6 +152,13 @@ class Server:
     def standby(self) -> Server:
         """A hot standby of this server, to be used in a `with` inside this one's."""
         return Server(self.installation, primary=self)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Writes a file that is the server's own and that nobody else may read."""
+        path.write_bytes(content)
+        path.chmod(0o600)
+        if self._user:
+            shutil.chown(path, self._user)
 
     def catch_up(self, timeout: float = 10) -> None:
         """Waits until this standby has replayed all that its primary has written; `timeout` in seconds."""
@@ -198,7 +208,7 @@ class Server:
 
     def _start(self) -> None:
         settings = {**SETTINGS, "port": self.port, "unix_socket_directories": self.folder, **self._settings}
-        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items() if value is not None)
         self._pg_ctl("start", "-l", str(self.folder / "log"), "-o", options)
 
     def _pg_ctl(self, action: str, *arguments: str) -> None:

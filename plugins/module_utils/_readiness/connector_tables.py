@@ -14,7 +14,7 @@ from typing import Any
 from .._resources._connector_table import ConnectorTable
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
-from .._sql import QualifiedName, ident, listed
+from .._sql import MAX_NAME_BYTES, QualifiedName, ident, listed
 from .check import CRITICAL, WARNING, Area, Outcome, failed, passed, skipped
 from .subject import Subject
 
@@ -77,6 +77,25 @@ def _making(kind: _Kind, it: Subject) -> list[str]:
     return sql
 
 
+def _putting_aside(kind: _Kind, it: Subject) -> list[str]:
+    """Out of the publication, and under another name, with the sequences that the new table would want the names of."""
+    name, seen, publication = kind.name(it), kind.seen(it), it.seen["publication"]
+    single = any(table.name == name and table.published for table in it.tables) and not (
+        publication["all_tables"] or name.schema in publication["schemas"]
+    )
+    sql = ["ALTER PUBLICATION %s DROP TABLE %s" % (ident(it.options.publication), name.sql)] if single else []
+    sql.append("ALTER TABLE %s RENAME TO %s" % (name.sql, ident(_old(name.name))))
+    for sequence in seen["sequences"]:
+        sequence_name = QualifiedName(sequence["schema"], sequence["name"])
+        sql.append("ALTER SEQUENCE %s RENAME TO %s" % (sequence_name.sql, ident(_old(sequence_name.name))))
+    return sql
+
+
+def _old(name: str) -> str:
+    """Another name that is not cut."""
+    return name.encode("utf-8")[: MAX_NAME_BYTES - 4].decode("utf-8", "ignore") + "_old"
+
+
 def _declare(kind: _Kind) -> None:
     """The checks that both have."""
     prefix, area = kind.area.name, kind.area
@@ -111,9 +130,8 @@ def _declare(kind: _Kind) -> None:
             return passed("It has.")
         return failed(
             "%s: %s." % (name, "; ".join(differences)),
-            "%s Rename this table, then make it anew." % table.why_shape,
-            sql=["ALTER TABLE %s RENAME TO %s" % (name.sql, ident(name.name[:59] + "_old"))],
-            task=kind.task(it),
+            "%s Put this table aside, then make it anew." % table.why_shape,
+            sql=_putting_aside(kind, it) + _making(kind, it),
             objects=[name],
         )
 
@@ -150,7 +168,7 @@ def _declare(kind: _Kind) -> None:
         "%s_writable" % prefix,
         CRITICAL,
         "Nothing stands in the way of what the connector writes to the %s." % kind.what,
-        needs=("%s_privileges" % prefix,),
+        needs=("%s_privileges" % prefix, "membership_inherited"),
         source="https://www.postgresql.org/docs/current/ddl-rowsecurity.html",
     )
     def writable(it: Subject) -> Outcome:

@@ -18,7 +18,7 @@ from .._resources._catalog import KEY, UNPUBLISHED, pairs
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
 from .._resources.slot import Slot
-from .._sql import QualifiedName, array, guarded, literal
+from .._sql import QualifiedName, array, guarded, ident, literal
 
 # Settings whose value in the connector's session matters, or the server's.
 SETTINGS = (
@@ -364,6 +364,7 @@ def administrators(
 
 
 def connectors(
+    version: int,
     tables: Iterable[QualifiedName],
     signal_table: QualifiedName | None,
     heartbeat_table: QualifiedName | None,
@@ -386,18 +387,13 @@ def connectors(
             questions.append(("heartbeat", str(heartbeat_table), "EXPLAIN " + statement % heartbeat_table.sql))
     if peek:
         slot, publication = peek
-        arguments = ", ".join(map(literal, (slot, "proto_version", "1", "publication_names", _quoted(publication))))
-        slot_argument, others = arguments.split(", ", 1)
-        read = "SELECT count(*) FROM pg_logical_slot_peek_binary_changes(%s, NULL, 1, %s)" % (slot_argument, others)
-        questions.append(("slot", slot, read))
+        # Before PostgreSQL 15 transactions without a published change come too, as two changes each.
+        most = 1 if version >= 150000 else 10000
+        read = "SELECT count(*) FROM pg_logical_slot_peek_binary_changes(%s, NULL, %d, 'proto_version', '1', 'publication_names', %s)"
+        questions.append(("slot", slot, read % (literal(slot), most, literal(ident(publication)))))
     kinds, names, queries = zip(*questions) if questions else ((), (), ())
     body = _CONNECTOR_QUESTIONS.format(kinds=array(kinds), names=array(names), queries=array(queries))
     return [_PATIENCE, "DO %s" % literal(body), _CONNECTOR_LOOK.format(settings=array(SETTINGS))]
-
-
-def _quoted(name: str) -> str:
-    """As pgoutput takes the name of a publication."""
-    return '"%s"' % name.replace('"', '""')
 
 
 def _may(kind: str, what: str, privilege: str) -> str:

@@ -89,11 +89,14 @@ def wal_level(it: Subject) -> Outcome:
 )
 def replication_slots_free(it: Subject) -> Outcome:
     used, most = it.seen["slots_used"], it.server_setting("max_replication_slots")
-    if it.options.slot and it.seen["slot"]["slot"]:
+    if it.seen["slot"] and it.seen["slot"]["slot"]:
         return passed("The slot %s has its place." % it.options.slot)
     found = "%d of max_replication_slots = %d are taken." % (used, most)
     if used >= most:
-        remedy, sql = setting(it, "max_replication_slots", str(max(10, 2 * most)), restart=True)
+        enough = max(10, 2 * most)
+        remedy, sql = setting(it, "max_replication_slots", str(enough), restart=True)
+        if it.server_setting("max_wal_senders") < enough:
+            sql += setting(it, "max_wal_senders", str(enough), restart=True)[1]
         return failed(found, "Drop a slot that nobody uses. Or: %s" % remedy, sql)
     return passed(found)
 
@@ -200,7 +203,6 @@ def wal_sender_timeout(it: Subject) -> Outcome:
             found + " Without heartbeats, a database with little traffic gets disconnected.",
             "Use heartbeats, or set it to 0 for the connector's user.",
             sql=["ALTER ROLE %s SET wal_sender_timeout = 0" % ident(it.options.user)],
-            task={"streamkap.neon.heartbeat_table": {"grant_to": [it.grantee]}},
         )
     return passed(found)
 

@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-import re
-
+from .._resources.slot import SLOT_NAME
 from .._sql import literal
 from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
 from .subject import Subject
@@ -17,7 +16,6 @@ from .subject import Subject
 AREA = Area("slot")
 
 _SLOTS = "https://www.postgresql.org/docs/current/view-pg-replication-slots.html"
-_NAME = re.compile(r"[a-z0-9_]{1,63}")
 
 # On Neon a slot that nobody reads goes after about 40 hours.
 _NEON_IDLE = 12 * 3600  # seconds
@@ -41,7 +39,7 @@ def slot_name(it: Subject) -> Outcome:
     name = it.options.slot
     if not name:
         return skipped("No slot was named.")
-    if _NAME.fullmatch(name):
+    if SLOT_NAME.fullmatch(name):
         return passed("%s is." % name)
     return failed(
         "%r is none." % name,
@@ -50,7 +48,9 @@ def slot_name(it: Subject) -> Outcome:
     )
 
 
-@AREA.check("slot_exists", CRITICAL, "The slot exists.", needs=("slot_name", "wal_level"), source=_SLOTS)
+@AREA.check(
+    "slot_exists", CRITICAL, "The slot exists.", needs=("slot_name", "primary_server", "wal_level"), source=_SLOTS
+)
 def slot_exists(it: Subject) -> Outcome:
     name = it.options.slot
     if it.seen["slot"]["slot"]:

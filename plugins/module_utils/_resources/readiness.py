@@ -21,6 +21,7 @@ from .._readiness.check import CRITICAL, FAIL, INFO, PASS, SKIPPED, WARNING, Che
 from .._readiness.subject import Options, Subject, Table
 from .._server import Server
 from .._sql import QualifiedName, check_name
+from .slot import SLOT_NAME
 
 AREAS = (
     connection.AREA,
@@ -110,14 +111,14 @@ class Readiness:
             tables=asked.tables,
             exclude_tables=asked.exclude_tables,
             publication=asked.publication,
-            slot=asked.slot,
+            slot=asked.slot if SLOT_NAME.fullmatch(asked.slot) else "",
             signal_table=asked.signal_table,
             heartbeat_table=asked.heartbeat_table,
             max_transaction_age=asked.limits["max_transaction_age"],
             max_signal_rows=asked.limits["max_signal_rows"],
         )
 
-    def connector_look(self, seen: Any) -> list[str]:
+    def connector_look(self, version: int, seen: Any) -> list[str]:
         asked = self.options
         readable = [
             QualifiedName(row["schema"], row["name"])
@@ -127,6 +128,7 @@ class Readiness:
         slot = seen["slot"] and seen["slot"]["slot"]
         peek = asked.read_slot and asked.publication and slot and not slot["active"] and slot["plugin"] == "pgoutput"
         return look.connectors(
+            version,
             readable,
             asked.signal_table if asked.signal_table and seen["signal"]["shape"]["table"] else None,
             asked.heartbeat_table if asked.heartbeat_table and seen["heartbeat"]["shape"]["table"] else None,
@@ -209,7 +211,7 @@ def _slot(subject: Subject) -> dict[str, Any] | None:
     name = subject.options.slot
     if not name:
         return None
-    found = subject.slot if subject.seen["slot"]["slot"] else {}
+    found = subject.slot if subject.seen["slot"] and subject.seen["slot"]["slot"] else {}
     return {"name": name, "exists": bool(found), **{key: found.get(key) for key in _SLOT}}
 
 

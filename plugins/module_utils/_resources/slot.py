@@ -20,7 +20,7 @@ from .._errors import Failure
 from .._server import Server
 from .._sql import Statement, check_name, listed, literal
 
-_NAME = re.compile(r"[a-z0-9_]{1,63}")
+SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 
 # How long a consumer that is told to go may take, in milliseconds. One that is alive goes at once.
 _PATIENCE = 5000
@@ -107,7 +107,7 @@ class Slot:
         force: bool,
         recreate_lost: bool,
     ) -> None:
-        if not _NAME.fullmatch(name):
+        if not SLOT_NAME.fullmatch(name):
             raise Failure(
                 f"{name!r} cannot be the name of a slot.",
                 hint="PostgreSQL takes lower-case letters, digits and underscores for it, 63 at most.",

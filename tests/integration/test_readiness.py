@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""readiness_info on real servers: each check fails alone, its remedy mends it, and looking changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+import trustme
+
+from support import neon
+from support.modules import run_module
+from support.neon import Database
+from support.postgres import Server
+from support.readiness_cases import CASES, PASSWORD, TASKS, USER, VERSIONS, Case, Ready
+
+# What setup does, module by module.
+STEPS: list[tuple[str, dict[str, object]]] = [
+    ("role", {"name": "streamkap_role", "login": False}),
+    (
+        "role",
+        {"name": USER, "password": "Made-up-4-of-the-tests", "replication": True, "member_of": ["streamkap_role"]},
+    ),
+    (
+        "grant",
+        {
+            "role": "streamkap_role",
+            "database_privileges": ["CONNECT"],
+            "schemas": ["app", "billing"],
+            "schema_privileges": ["USAGE", "CREATE"],
+            "table_privileges": ["SELECT"],
+            "default_table_privileges": ["SELECT"],
+        },
+    ),
+    ("signal_table", {"grant_to": ["streamkap_role"]}),
+    ("heartbeat_table", {"grant_to": ["streamkap_role"]}),
+    (
+        "publication",
+        {
+            "tables_from_schemas": ["app", "billing"],
+            "tables": ["streamkap.streamkap_signal", "streamkap.streamkap_heartbeat"],
+            "publish_via_partition_root": True,
+        },
+    ),
+    ("slot", {"publication": "streamkap_pub"}),
+]
+
+
+@pytest.fixture(scope="module")
+def tuned(server: Server) -> Iterator[Server]:
+    """The server with what a look finds wanting about one of the tests': encryption, and a bound for slots."""
+    certificate = trustme.CA().issue_cert("localhost")
+    folder = server.folder / "data"
+    for name, pem in (
+        ("server.crt", certificate.cert_chain_pems[0]),
+        ("server.key", certificate.private_key_pem),
+    ):
+        server.write(folder / name, pem.bytes())
+    settings = {"ssl": "on", "max_slot_wal_keep_size": "8GB"}
+    tuning = Ready(Database(server, "postgres"), [])
+    tuning.configure(**settings)
+    yield server
+    for name in settings:
+        server.sql(f"ALTER SYSTEM RESET {name}")
+    server.sql("SELECT pg_reload_conf()")
+
+
+@pytest.fixture(scope="module")
+def statements(tuned: Server) -> list[tuple[str, str]]:
+    """What the modules do to make a database ready, to be done again in a moment for every test."""
+    done = []
+    with neon.isolated(tuned):
+        database = neon.fresh_database(tuned)
+        for module, options in STEPS:
+            # Before PostgreSQL 16 it takes a superuser to make the user.
+            dsn = database.admin_dsn if tuned.major < 16 and options.get("name") == USER else database.dsn
+            result = run_module(module, dsn=dsn, **options)
+            assert result["changed"], result["msg"]
+            done += [("admin" if dsn == database.admin_dsn else "owner", query) for query in result["queries"]]
+    return [(who, query) for who, query in done if "DATABASE" not in query]
+
+
+@pytest.fixture
+def ready(tuned: Server, statements: list[tuple[str, str]]) -> Iterator[Ready]:
+    with neon.isolated(tuned):
+        database = neon.fresh_database(tuned)
+        publishing = [query for _who, query in statements if query.startswith("CREATE PUBLICATION")]
+        ready = Ready(database, publishing)
+        ready.admin(f'GRANT CONNECT ON DATABASE "{database.name}" TO PUBLIC')
+        for who in ("admin", "owner"):
+            if who == "admin" and tuned.major < 16:
+                # The group comes first, and its owner may add members.
+                ready.owner(*(query for by, query in statements if by == "owner" and 'ROLE "streamkap_role"' in query))
+            getattr(ready, who)(
+                *(
+                    query
+                    for by, query in statements
+                    if by == who and not (tuned.major < 16 and by == "owner" and 'ROLE "streamkap_role"' in query)
+                )
+            )
+        yield ready
+        tuning = Ready(Database(tuned, "postgres"), [])
+        tuning.configure(ssl="on", max_slot_wal_keep_size="8GB")
+
+
+def failing(result: dict[str, object]) -> dict[str, dict[str, object]]:
+    return {check["id"]: check for check in result["checks"] if check["status"] == "fail"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "check" in metafunc.fixturenames:
+        tasks = metafunc.function is test_the_task_of_a_remedy_mends_it_too
+        parameters = [
+            pytest.param(check, marks=pytest.mark.postgres(*({14, 18} & set(majors) if tasks else majors)))
+            for check, majors in VERSIONS.items()
+            if not tasks or check in TASKS
+        ]
+        metafunc.parametrize("check", parameters)
+
+
+@pytest.fixture
+def case(ready: Ready, check: str) -> Iterator[Case]:
+    assert not failing(ready.look())
+    yield from CASES[check](ready)
+
+
+def test_every_check_has_a_case() -> None:
+    from ansible_collections.streamkap.neon.plugins.module_utils._resources.readiness import CHECKS
+
+    assert {check.id for check in CHECKS} == set(CASES)
+
+
+def test_check_fails_alone_and_what_it_says_mends_it(ready: Ready, check: str, case: Case) -> None:
+    found = failing(ready.look(**case.options))
+    assert set(found) == {check}
+    assert found[check]["found"]
+    assert found[check]["remedy"]
+    assert bool(found[check]["task"]) == (check in TASKS)
+    _mend(ready, case, found[check])
+    result = ready.look(**(case.options if case.mended_options is None else case.mended_options))
+    assert set(failing(result)) <= case.then
+    assert check in {one["id"] for one in result["checks"] if one["status"] == "pass"}
+
+
+def _mend(ready: Ready, case: Case, failed: dict[str, object]) -> None:
+    if case.mend:
+        case.mend()
+        return
+    assert failed["sql"], "the remedy holds no SQL, and the case says not how else to mend it"
+    password = case.options.get("connector_password", PASSWORD)
+    statements = [statement.replace(PASSWORD, password) for statement in failed["sql"]]
+    as_admin = case.admin or (case.admin_before_16 and ready.server.major < 16)
+    (ready.admin if as_admin else ready.owner)(*statements)
+    if case.after:
+        case.after()
+
+
+def test_the_task_of_a_remedy_mends_it_too(ready: Ready, check: str, case: Case) -> None:
+    failed = failing(ready.look(**case.options))[check]
+    ((name, options),) = failed["task"].items()
+    password = case.options.get("connector_password", PASSWORD)
+    options = {key: password if value == "{{ streamkap_password }}" else value for key, value in options.items()}
+    as_admin = case.admin or (case.admin_before_16 and ready.server.major < 16)
+    database = ready.database
+    result = run_module(
+        name.removeprefix("streamkap.neon."), dsn=database.admin_dsn if as_admin else database.dsn, **options
+    )
+    assert not result.get("failed"), result["msg"]
+    assert check not in failing(ready.look(**case.options))
+
+
+def _traces(ready: Ready) -> object:
+    """What would move if anything was written."""
+    ready.admin("CHECKPOINT")
+    return ready.database.admin(
+        "SELECT pg_current_wal_insert_lsn(), pg_current_snapshot(), (SELECT json_agg(s ORDER BY slot_name) FROM ("
+        " SELECT slot_name, restart_lsn, confirmed_flush_lsn, active FROM pg_replication_slots) AS s)::text"
+    )
+
+
+def test_a_look_writes_nothing(ready: Ready) -> None:
+    # Who reads a page first after a change notes there what is committed, and with checksums that goes into the WAL once.
+    ready.look()
+    before = _traces(ready)
+    ready.look()
+    position = ready.server.sql("SELECT pg_current_wal_insert_lsn()")
+    result = ready.look(connector_password=PASSWORD)
+    assert result["connector"] == {"user": USER, "looked": True}
+    assert result["changed"] is False
+    assert ready.server.sql("SELECT pg_current_wal_insert_lsn()") == position
+    assert _traces(ready)[0][1:] == before[0][1:]
+
+
+def test_a_hot_standby_can_be_looked_at(ready: Ready) -> None:
+    with ready.server.standby() as server:
+        server.catch_up()
+        result = ready.look(dsn=Database(server, ready.database.name).dsn)
+        assert set(failing(result)) == {"primary_server"}
+
+
+def test_any_role_may_look(ready: Ready) -> None:
+    ready.admin("CREATE ROLE passer_by LOGIN PASSWORD 'Passer-by-2-of-the-tests'")
+    dsn = ready.database.dsn_as("passer_by", "Passer-by-2-of-the-tests")
+    result = ready.look(dsn=dsn, connector_password=None)
+    assert set(failing(result)) == {"publication_owner"}
+    skipped = {check["id"]: check["reason"] for check in result["checks"] if check["status"] == "skipped"}
+    assert skipped["heartbeat_table_row"] == "The current role may not read it."
+    assert skipped["connector_login"].startswith("connector_password was not given")
+    assert ready.look(dsn=ready.database.dsn_as(USER, PASSWORD))["ready"]
+
+
+def test_all_failures_come_at_once(run) -> None:
+    result = run("readiness_info", schemas=["app", "nowhere"], connector_password=PASSWORD)
+    assert not result["ready"]
+    assert {"user_exists", "tables_exist", "publication_exists", "slot_exists", "signal_table_exists"} <= set(
+        failing(result)
+    )
+    assert sum(result["counts"].values()) == len(result["checks"])
+
+
+def test_a_locked_table_is_not_waited_for(ready: Ready) -> None:
+    with contextlib.closing(psycopg2.connect(ready.database.dsn)) as session:
+        session.cursor().execute("LOCK TABLE app.orders")
+        checks = {check["id"]: check for check in ready.look()["checks"]}
+    assert checks["tables_read"]["status"] == "skipped"
+    assert checks["tables_read"]["reason"] == "Locked by somebody just now: app.orders. The others can be read."
+
+
+def test_no_secret_is_told(ready: Ready) -> None:
+    ready.admin(f"ALTER ROLE {USER} PASSWORD 'Very-secret-8-of-the-tests'")
+    for password in ("Very-secret-8-of-the-tests", "Quite-wrong-9-of-the-tests"):
+        result = json.dumps(ready.look(connector_password=password))
+        assert password not in result
+        assert "7-of-the-tests" not in result
+
+
+@pytest.mark.postgres(14, 18)
+def test_ten_thousand_tables_take_as_many_round_trips_as_one(ready: Ready) -> None:
+    few = _messages(ready, schemas=["app"])
+    ready.admin("CREATE EXTENSION IF NOT EXISTS plpgsql")
+    for schema in range(100):
+        ready.owner(
+            f"CREATE SCHEMA many_{schema}",
+            f"DO $$ BEGIN FOR n IN 1..100 LOOP EXECUTE format("
+            f"'CREATE TABLE many_{schema}.t%s (id int PRIMARY KEY, name text, at timestamptz)', n); END LOOP; END $$",
+            f"GRANT USAGE ON SCHEMA many_{schema} TO streamkap_role",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA many_{schema} TO streamkap_role",
+        )
+    schemas = [f"many_{schema}" for schema in range(100)]
+    many = _messages(ready, schemas=schemas)
+    assert many == few
+    result = ready.look(schemas=schemas)
+    assert len(result["tables"]) == 10000
+    assert not {"tables_read", "tables_readable"} & set(failing(result))
+    assert len(failing(result)["tables_published"]["objects"]) == 10000
+
+
+def _messages(ready: Ready, **options: object) -> int:
+    """How many messages the server got: every one is a line of its log, which writes all statements."""
+    before = len(ready.server.log)
+    ready.look(**options)
+    log = ready.server.log[before:]
+    return log.count("LOG:  statement: ") + log.count("LOG:  received replication command: ")
