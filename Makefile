@@ -15,7 +15,7 @@ JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration debezium debezium-with-java molecule sanity lint clean
+.PHONY: help demo test unit integration debezium debezium-with-java molecule sanity lint docs clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -59,6 +59,9 @@ sanity: $(TEST)/.stamp ## Run ansible-test sanity
 lint: $(TEST)/.stamp ## Run the linters
 	@echo "Linters"
 	@tests/lint.sh
+
+docs: $(TEST)/.stamp ## Write the pages that are generated from the code
+	@$(TEST)/bin/python tests/support/checks_page.py
 
 clean: ## Remove what this Makefile has set up
 	rm -rf .venv .cache tests/output
