@@ -29,6 +29,7 @@ from support.pgoutput import changes
 def test_teardown_takes_everything_back_and_the_second_changes_nothing(database: Database) -> None:
     make_user_where_sql_cannot(database.server)
     lay_out_what_hurts(database)
+    database.sql("CREATE POLICY all_rows ON app.guarded FOR SELECT USING (true)")
     before = _catalogs(database, besides_identity=True)
     assert run_playbook("streamkap.neon.setup", extra_vars=variables(database)).rc == 0
     assert _catalogs(database, besides_identity=True) != before
