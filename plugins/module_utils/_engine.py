@@ -23,6 +23,8 @@ from ._sql import Statement, listed
 # A conflict means that somebody else made progress, so a few tries settle any that is not a standing refusal.
 _TRIES = 5
 
+_OLDEST = 140000  # server_version_num
+
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
 
@@ -216,6 +218,11 @@ def _query(session: Session, resource: Resource | Inspection) -> list[str]:
 
 def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, Any]:
     """One message, one answer. It could not write if it wanted to."""
+    if session.version < _OLDEST:
+        raise Failure(
+            "The server is PostgreSQL %d, and this collection is for 14 and newer." % (session.version // 10000),
+            hint="Check the host and the port, or upgrade the server.",
+        )
     try:
         found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])
     except session.Error as error:

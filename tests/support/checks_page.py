@@ -17,7 +17,8 @@ HEAD = """\
 
 # What readiness looks at
 
-`streamkap.neon.readiness_info` makes these {count} checks, always all of them. The id of a check never changes, so that alerts can lean on it.
+`streamkap.neon.readiness_info` makes these {count} checks, always all of them. The id of a check never changes, so that alerts can lean
+on it.
 
 - **critical**: without it nothing is captured, or not all, or the application's own statements fail. `ready` is false.
 - **warning**: capturing works, and may break or be incomplete later.
