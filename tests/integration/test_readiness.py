@@ -213,6 +213,11 @@ def test_any_role_may_look(ready: Ready) -> None:
     assert skipped["heartbeat_table_row"] == "The current role may not read it."
     assert skipped["connector_login"].startswith("connector_password was not given")
     assert ready.look(dsn=ready.database.dsn_as(USER, PASSWORD))["ready"]
+    ready.owner("DROP PUBLICATION streamkap_pub")
+    remedy = failing(ready.look(dsn=dsn, connector_password=None))["publication_exists"]["remedy"]
+    assert (
+        "The current role, passer_by, may not: it lacks CREATE on the database and is no member of app_owner" in remedy
+    )
 
 
 def test_all_failures_come_at_once(run) -> None:

@@ -127,6 +127,7 @@ SELECT json_build_object(
                    FROM pg_roles g WHERE g.rolname = {role}),
   'database', (SELECT json_build_object('name', d.datname, 'connection_limit', d.datconnlimit)
                  FROM pg_database d WHERE d.datname = current_database()),
+  'may_create', has_database_privilege(current_database(), 'CREATE'),
   'rds', to_regrole('rds_superuser') IS NOT NULL,
   'settings', (SELECT json_object_agg(name, reset_val) FROM pg_settings WHERE name = ANY ({settings})),
   'role_settings', (SELECT coalesce(json_agg(x.setting ORDER BY s.setrole <> 0, s.setdatabase <> 0), '[]')

@@ -28,6 +28,9 @@ def publication_exists(it: Subject) -> Outcome:
     found = "There is no publication %s in this database." % name
     objects = " FOR TABLE %s" % relations(tables) if tables else ""
     remedy = "Make it, as the owner of the tables and before the slot."
+    obstacles = _obstacles(it)
+    if obstacles:
+        remedy += " The current role, %s, may not: it %s." % (it.server.user, " and ".join(obstacles))
     if it.seen["slot"] and it.seen["slot"]["slot"]:
         remedy += (
             " The slot is there already: if changes were made since, drop it, make it again after the publication, and take a new "
@@ -41,6 +44,15 @@ def publication_exists(it: Subject) -> Outcome:
         task={"streamkap.neon.publication": task} if tables else None,
         objects=[name],
     )
+
+
+def _obstacles(it: Subject) -> list[str]:
+    """Why the current role could not make a publication of the tables."""
+    if it.server.superuser:
+        return []
+    foreign = sorted({table.owner for table in it.captured if not table.mine})
+    obstacles = [] if it.seen["may_create"] else ["lacks CREATE on the database"]
+    return obstacles + (["is no member of %s" % listed(foreign)] if foreign else [])
 
 
 def _expected(it: Subject) -> list[QualifiedName]:
