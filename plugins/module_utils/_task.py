@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
@@ -36,6 +39,20 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "lock_timeout": {"type": "int", "default": 10},
     "statement_timeout": {"type": "int", "default": 60},
 }
+
+
+# What reads the options and takes the result. In a process of its own that is AnsibleModule.
+_FRONT: ContextVar[Callable[..., Any]] = ContextVar("front", default=AnsibleModule)
+
+
+@contextlib.contextmanager
+def behind(front: Callable[..., Any]) -> Iterator[None]:
+    """Have what stands in for AnsibleModule take the module's options and result."""
+    token = _FRONT.set(front)
+    try:
+        yield
+    finally:
+        _FRONT.reset(token)
 
 
 def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, Any]], **constraints: Any) -> None:
@@ -76,7 +93,7 @@ def _perform(
     options: dict[str, dict[str, Any]],
     constraints: dict[str, Any],
 ) -> None:
-    module = AnsibleModule({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
+    module = _FRONT.get()({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(
             msg=missing_required_lib("psycopg2"),

@@ -1,0 +1,170 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A module gives the same result in the controller's own process and in one of its own; only the time differs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.modules import PlaybookRun, run_playbook
+from support.neon import Database
+
+PASSWORD = "Of-the-user-3-of-the-tests"
+
+PLAY = f"""
+- hosts: all
+  gather_facts: false
+  environment:
+    PGAPPNAME: from the environment
+  module_defaults:
+    group/streamkap.neon.postgres:
+      dsn: "{{{{ dsn }}}}"
+      connect_timeout: 9
+  tasks:
+    - streamkap.neon.role: {{name: streamkap_role, login: false}}
+      register: made
+    - streamkap.neon.role: {{name: streamkap_role, login: false}}
+      register: made_again
+    - streamkap.neon.role: {{name: streamkap_user, password: {PASSWORD}, member_of: [streamkap_role]}}
+      register: user
+      check_mode: true
+      diff: true
+    - streamkap.neon.role: {{name: user, password: user}}
+      register: secret_that_is_a_name
+      check_mode: true
+    - streamkap.neon.grant:
+        role: streamkap_role
+        schemas: [app]
+        schema_privileges: [USAGE]
+        table_privileges: [SELECT]
+      register: granted
+    - streamkap.neon.grant: {{role: streamkap_role, rolle: streamkap_role}}
+      register: unsupported
+      ignore_errors: true
+    - streamkap.neon.grant: {{schemas: [app]}}
+      register: required
+      ignore_errors: true
+    - streamkap.neon.slot: {{state: maybe}}
+      register: choice
+      ignore_errors: true
+    - streamkap.neon.slot: {{connect_timeout: soon}}
+      register: kind
+      ignore_errors: true
+    - streamkap.neon.publication: {{name: p, tables: [app.nothing]}}
+      register: refused
+      ignore_errors: true
+    - streamkap.neon.publication: {{name: p, tables: [app.nothing]}}
+      register: warned
+      check_mode: true
+    - streamkap.neon.slot: {{login_password: wrong-1-of-the-tests, connect_timeout: 1}}
+      register: wrong_password
+      ignore_errors: true
+    - streamkap.neon.slot: {{dsn: "postgresql://[{PASSWORD}"}}
+      register: wrong_dsn
+      ignore_errors: true
+    - streamkap.neon.signal_table: {{grant_to: [streamkap_role]}}
+      register: signal_table
+      diff: true
+    - streamkap.neon.readiness_info: {{schemas: [app]}}
+      register: readiness
+    - streamkap.neon.slot: {{}}
+      register: from_the_environment
+      check_mode: true
+      module_defaults:
+        group/streamkap.neon.postgres: {{}}
+      environment:
+        NEON_DATABASE_URL: "{{{{ dsn }}}}"
+    - streamkap.neon.role: {{name: "{{{{ item }}}}", state: absent}}
+      loop: [streamkap_user, nobody]
+      register: looped
+    - ansible.builtin.copy:
+        dest: "{{{{ results }}}}"
+        content: "{{{{ dict(names | zip(names | map('extract', vars))) | to_json }}}}"
+        mode: "0600"
+      delegate_to: localhost
+      vars:
+        ansible_connection: local
+        ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+        names: [made, made_again, user, secret_that_is_a_name, granted, unsupported, required, choice, kind, refused, warned,
+                wrong_password, wrong_dsn, signal_table, readiness, from_the_environment, looped]
+"""
+
+
+@pytest.fixture
+def played(
+    databases: Callable[..., Database], tmp_path: Path
+) -> Callable[[str], tuple[PlaybookRun, dict[str, object]]]:
+    """Runs the play on a new database, with a Python, and gives the results of its tasks without what differs by nature."""
+
+    def play(python: str) -> tuple[PlaybookRun, dict[str, object]]:
+        database = databases()
+        results = tmp_path / "results.json"
+        inventory = f"all: {{hosts: {{shop: {{ansible_connection: local, ansible_python_interpreter: {python}}}}}}}\n"
+        run = run_playbook(
+            PLAY,
+            inventory=inventory,
+            extra_vars={"dsn": database.dsn, "results": str(results)},
+            verbosity=1,
+            env={"ANSIBLE_RETRY_FILES_ENABLED": "0"},
+        )
+        assert run.rc == 0, run.stdout
+        text = results.read_text().replace(database.name, "the_database")
+        database.admin("DROP OWNED BY streamkap_role CASCADE; DROP ROLE streamkap_role")
+        return run, json.loads(re.sub(r"takes [0-9]+ ms", "takes some ms", text))
+
+    return play
+
+
+@pytest.fixture
+def another_python(tmp_path: Path) -> str:
+    """An interpreter that is not the controller's, so that modules run in processes of their own."""
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+@pytest.mark.postgres(17)
+def test_results_are_the_same_in_both_ways(played, another_python: str) -> None:
+    here, in_process = played(sys.executable)
+    there, ordinary = played(another_python)
+    for name in ordinary:
+        assert in_process[name] == ordinary[name], name
+    assert in_process["warned"]["warnings"]
+    assert in_process["unsupported"]["msg"].startswith(
+        "Unsupported parameters for (streamkap.neon.grant) module: rolle."
+    )
+    for run in (here, there):
+        assert PASSWORD not in run.stdout
+        assert "7-of-the-tests" not in run.stdout
+    assert re.findall(r"^\[WARNING\].*", here.stderr, re.M) == re.findall(r"^\[WARNING\].*", there.stderr, re.M)
+
+
+@pytest.mark.postgres(17)
+def test_which_process_a_module_runs_in(database: Database, another_python: str) -> None:
+    tasks = """
+    - hosts: all
+      gather_facts: false
+      tasks:
+        - streamkap.neon.slot: {dsn: "{{ dsn }}"}
+          check_mode: true
+    """
+
+    def files_used(inventory: str, **options: object) -> bool:
+        run = run_playbook(tasks, inventory=inventory, extra_vars={"dsn": database.dsn}, verbosity=3, **options)
+        assert run.rc == 0, run.stdout
+        return "Using module file" in run.stdout
+
+    local = "all: {hosts: {shop: {ansible_connection: local%s}}}\n"
+    assert not files_used(local % "")
+    assert not files_used(local % f", ansible_python_interpreter: {sys.executable}")
+    assert not files_used(local % ", ansible_python_interpreter: auto_silent")
+    assert files_used(local % f", ansible_python_interpreter: {another_python}")
