@@ -44,9 +44,8 @@ class ActionModule(ActionBase):
         if not self._may_run_here(task_vars or {}):
             result.update(self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val)))
             return result
-        module = self._task.action.rpartition(".")[2]
         with self._environment():
-            result.update(_run(module, self._task.args, self._task.check_mode))
+            result.update(_run(self._task.action, self._task.args, self._task.check_mode))
         return result
 
     def _may_run_here(self, task_vars: dict[str, Any]) -> bool:
@@ -81,17 +80,19 @@ class ActionModule(ActionBase):
             os.environ.update(before)
 
 
-def _run(module: str, arguments: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+def _run(name: str, arguments: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """:param name: of the module, as the task has it."""
+
     def front(argument_spec: dict[str, Any], supports_check_mode: bool, **constraints: Any) -> _Front:
-        assert supports_check_mode
-        return _Front(module, arguments, check_mode, ArgumentSpecValidator(argument_spec, **constraints))
+        del supports_check_mode  # all of them do
+        return _Front(name, arguments, check_mode, ArgumentSpecValidator(argument_spec, **constraints))
 
     with _task.behind(front):
         try:
-            import_module(f"{_MODULES}.{module}").main()
+            import_module(f"{_MODULES}.{name.rpartition('.')[2]}").main()
         except _Done as done:
             return done.result
-    raise AnsibleError(f"The module {module} has ended without a result.")
+    raise AnsibleError(f"The module {name} has ended without a result.")
 
 
 class _Done(Exception):

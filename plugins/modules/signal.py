@@ -88,7 +88,7 @@ options:
       - Only for O(snapshot_type=incremental). A table without any key still loses rows, because Debezium tells them
         apart by that. The task warns of this too.
     type: str
-  message:
+  log_message:
     description: The line for O(type=log), which requires it. Debezium puts its position in place of C({}).
     type: str
   id:
@@ -120,7 +120,7 @@ EXAMPLES = r"""
 - name: See in the connector's log whether signals arrive
   streamkap.neon.signal:
     type: log
-    message: "A signal has arrived at {}"
+    log_message: "A signal has arrived at {}"
 
 - name: Take two tables again
   streamkap.neon.signal:
@@ -264,7 +264,7 @@ def main() -> None:
             },
             # No secret, whatever Ansible makes of its name.
             "surrogate_key": {"type": "str", "no_log": False},
-            "message": {"type": "str"},
+            "log_message": {"type": "str"},
             "id": {"type": "str"},
             "publication": {"type": "str", "default": "streamkap_pub"},
         },

@@ -88,12 +88,12 @@ def test_sending_an_id_once_whatever_becomes_of_its_tables(ready: Database, run:
     other = snapshot(run, "app.orders", id="one")
     assert "A signal with the id one has been sent already, and it is another one" in other["msg"]
     assert '{"data-collections":["app.customers"]' in other["msg"]
-    assert "has been sent already" in run("signal", type="log", message="m", id="one")["msg"]
+    assert "has been sent already" in run("signal", type="log", log_message="m", id="one")["msg"]
     assert len(rows(ready)) == 1
 
 
 def test_sending_without_an_id_again_in_each_run(ready: Database, run: Run) -> None:
-    sent = [run("signal", type="log", message="quotes ' \" and back\\slashes: {} ü %s") for once in range(2)]
+    sent = [run("signal", type="log", log_message="quotes ' \" and back\\slashes: {} ü %s") for once in range(2)]
     assert all(result["changed"] for result in sent)
     assert {row[0] for row in rows(ready)} == {result["signal"]["id"] for result in sent}
     assert json.loads(rows(ready)[0][2]) == {"message": "quotes ' \" and back\\slashes: {} ü %s"}
@@ -153,7 +153,7 @@ def test_sending_regular_expressions(ready: Database, run: Run) -> None:
         (["app.orders"], {"table": "nothing"}, "The signal table streamkap.nothing does not exist"),
         (["app.orders"], {"schema": "app", "table": "orders"}, "with another shape than a signal table"),
         (["app.orders"], {"id": "i" * 256}, "The id has 256 characters, and streamkap.streamkap_signal holds 255."),
-        (["app.orders"], {"message": "m"}, "execute-snapshot takes no message"),
+        (["app.orders"], {"log_message": "m"}, "execute-snapshot takes no log_message"),
         (["app.orders"], condition("app.customers", "true"), "which data_collections does not"),
         (["app.o.*"], {"regex": True, **condition("app.customers", "true")}, "no table that data_collections matches"),
     ],

@@ -28,7 +28,7 @@ def signal(**options: object) -> Signal:
         "snapshot_type": "incremental",
         "additional_conditions": None,
         "surrogate_key": None,
-        "message": None,
+        "log_message": None,
         "id": "one",
         "publication": "pub",
     }
@@ -139,7 +139,7 @@ def test_a_signal_is_one_row() -> None:
     [
         ({"type": "pause-snapshot"}, {}),
         ({"type": "resume-snapshot"}, {}),
-        ({"type": "log", "message": "at {}"}, {"message": "at {}"}),
+        ({"type": "log", "log_message": "at {}"}, {"message": "at {}"}),
         ({"type": "stop-snapshot"}, {"type": "incremental"}),
         (
             {"type": "stop-snapshot", "data_collections": ["a.b"]},
@@ -222,9 +222,9 @@ def test_another_signal_with_the_id_is_said() -> None:
         ({"type": "pause-snapshot", "data_collections": ["a.b"]}, "Besides id, pause-snapshot takes nothing."),
         ({"type": "resume-snapshot", "regex": True}, "resume-snapshot takes no regex"),
         ({"type": "log"}, "needs a message"),
-        ({"type": "log", "message": ""}, "needs a message"),
-        ({"type": "log", "message": "m", "surrogate_key": "k"}, "log takes no surrogate_key"),
-        ({"data_collections": ["a.b"], "message": "m"}, "execute-snapshot takes no message"),
+        ({"type": "log", "log_message": ""}, "needs a message"),
+        ({"type": "log", "log_message": "m", "surrogate_key": "k"}, "log takes no surrogate_key"),
+        ({"data_collections": ["a.b"], "log_message": "m"}, "execute-snapshot takes no log_message"),
         ({"data_collections": ["orders"]}, "is not the name of a table"),
         ({"data_collections": ["a.b"], "surrogate_key": "k", "snapshot_type": "blocking"}, "takes no surrogate_key"),
         ({"data_collections": ["a.b"], "additional_conditions": [condition("a.c")]}, "names a.c, which data_coll"),
@@ -399,7 +399,7 @@ def test_what_the_signal_table_does_not_hold_is_counted() -> None:
     assert plan(signal(data_collections=names[:fitting]), *found).statements
     assert "fit" in plan_refusal(signal(data_collections=names[: fitting + 1]), *found)
     assert plan(signal(data_collections=names), *found, signal_table=signal_table(data=None)).statements
-    said = plan_refusal(signal(type="log", message="ü" * 2000))
+    said = plan_refusal(signal(type="log", log_message="ü" * 2000))
     assert "The data of the signal has 2014 characters, and s.signals holds 2000. Write less." in said
     said = plan_refusal(signal(type="pause-snapshot", id="i" * 43), signal_table=signal_table(id=42))
     assert "The id has 43 characters, and s.signals holds 42." in said

@@ -99,7 +99,6 @@ def connector_login(it: Subject) -> Outcome:
     source="https://www.postgresql.org/docs/current/protocol-replication.html",
 )
 def replication_connection(it: Subject) -> Outcome:
-    assert it.connector  # connector_login passed
     if it.connector.walsender:
         return failed(
             it.connector.walsender,
@@ -116,7 +115,6 @@ def replication_connection(it: Subject) -> Outcome:
     source="https://www.postgresql.org/docs/current/sql-alterrole.html",
 )
 def acts_as_itself(it: Subject) -> Outcome:
-    assert it.connector  # connector_login passed
     if it.connector.acts_as != it.options.user:
         return failed(
             "The sessions of %s begin as %s: a setting of the role makes it another."

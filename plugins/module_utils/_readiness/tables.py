@@ -97,7 +97,6 @@ def tables_readable(it: Subject) -> Outcome:
     needs=("connector_login", "acts_as_itself", "schema_usage", "tables_readable", "membership_inherited"),
 )
 def tables_read(it: Subject) -> Outcome:
-    assert it.connector  # connector_login passed
     errors = it.connector.errors("read")
     refused = [error for error in errors if error["sqlstate"] != _LOCKED]
     if refused:

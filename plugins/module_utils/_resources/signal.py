@@ -34,7 +34,7 @@ _OPTIONS = {
     "stop-snapshot": ("data_collections", "regex"),
     "pause-snapshot": (),
     "resume-snapshot": (),
-    "log": ("message",),
+    "log": ("log_message",),
 }
 
 _KINDS = {"S": "a sequence", "f": "a foreign table", "m": "a materialized view", "v": "a view"}
@@ -228,7 +228,7 @@ class Signal:
         snapshot_type: str,
         additional_conditions: list[dict[str, str]] | None,
         surrogate_key: str | None,
-        message: str | None,
+        log_message: str | None,
         id: str | None,
         publication: str,
     ) -> None:
@@ -243,10 +243,10 @@ class Signal:
             "snapshot_type": snapshot_type != "incremental",
             "additional_conditions": bool(additional_conditions),
             "surrogate_key": surrogate_key is not None,
-            "message": message is not None,
+            "log_message": log_message is not None,
         }
         _check_options(type, [option for option, is_given in given.items() if is_given])
-        self.message = message
+        self.log_message = log_message
         self.blocking = snapshot_type == "blocking"
         self.surrogate_key = None if surrogate_key is None else check_name(surrogate_key, "column")
         self.names: list[QualifiedName] = []
@@ -333,7 +333,7 @@ class Signal:
     def _payload(self, collections: list[str]) -> dict[str, Any]:
         """What Debezium is told, under its names (AbstractSnapshotSignal)."""
         if self.type == "log":
-            return {"message": self.message}
+            return {"message": self.log_message}
         if self.type not in ("execute-snapshot", "stop-snapshot"):
             return {}
         payload: dict[str, Any] = {"data-collections": collections} if collections else {}
@@ -365,8 +365,8 @@ class Signal:
 
     def _check_payload(self, data_collections: list[str] | None) -> None:
         """Fail for what makes no signal, whatever the database holds."""
-        if self.type == "log" and not self.message:
-            raise Failure("A log signal needs a message, and it has none.", hint="Give message.")
+        if self.type == "log" and not self.log_message:
+            raise Failure("A log signal needs a message, and it has none.", hint="Give log_message.")
         if self.type == "execute-snapshot" and not data_collections:
             raise Failure(
                 "Debezium ignores an execute-snapshot without data collections.",
