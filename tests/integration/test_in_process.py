@@ -13,31 +13,32 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.modules import PlaybookRun, run_playbook
 from support.neon import Database
 
 PASSWORD = "Of-the-user-3-of-the-tests"
 
-PLAY = f"""
+PLAY = """
 - hosts: all
   gather_facts: false
   environment:
     PGAPPNAME: from the environment
   module_defaults:
     group/streamkap.neon.postgres:
-      dsn: "{{{{ dsn }}}}"
+      dsn: "{{ dsn }}"
       connect_timeout: 9
   tasks:
-    - streamkap.neon.role: {{name: streamkap_role, login: false}}
+    - streamkap.neon.role: {name: streamkap_role, login: false}
       register: made
-    - streamkap.neon.role: {{name: streamkap_role, login: false}}
+    - streamkap.neon.role: {name: streamkap_role, login: false}
       register: made_again
-    - streamkap.neon.role: {{name: streamkap_user, password: {PASSWORD}, member_of: [streamkap_role]}}
+    - streamkap.neon.role: {name: streamkap_user, password: "{{ password }}", member_of: [streamkap_role]}
       register: user
       check_mode: true
       diff: true
-    - streamkap.neon.role: {{name: user, password: user}}
+    - streamkap.neon.role: {name: user, password: user}
       register: secret_that_is_a_name
       check_mode: true
     - streamkap.neon.grant:
@@ -46,53 +47,53 @@ PLAY = f"""
         schema_privileges: [USAGE]
         table_privileges: [SELECT]
       register: granted
-    - streamkap.neon.grant: {{role: streamkap_role, rolle: streamkap_role}}
+    - streamkap.neon.grant: {role: streamkap_role, rolle: streamkap_role}
       register: unsupported
       ignore_errors: true
-    - streamkap.neon.grant: {{schemas: [app]}}
+    - streamkap.neon.grant: {schemas: [app]}
       register: required
       ignore_errors: true
-    - streamkap.neon.slot: {{state: maybe}}
+    - streamkap.neon.slot: {state: maybe}
       register: choice
       ignore_errors: true
-    - streamkap.neon.slot: {{connect_timeout: soon}}
+    - streamkap.neon.slot: {connect_timeout: soon}
       register: kind
       ignore_errors: true
-    - streamkap.neon.publication: {{name: p, tables: [app.nothing]}}
+    - streamkap.neon.publication: {name: p, tables: [app.nothing]}
       register: refused
       ignore_errors: true
-    - streamkap.neon.publication: {{name: p, tables: [app.nothing]}}
+    - streamkap.neon.publication: {name: p, tables: [app.nothing]}
       register: warned
       check_mode: true
-    - streamkap.neon.slot: {{login_password: wrong-1-of-the-tests, connect_timeout: 1}}
+    - streamkap.neon.slot: {login_password: wrong-1-of-the-tests, connect_timeout: 1}
       register: wrong_password
       ignore_errors: true
-    - streamkap.neon.slot: {{dsn: "postgresql://[{PASSWORD}"}}
+    - streamkap.neon.slot: {dsn: "postgresql://[{{ password }}"}
       register: wrong_dsn
       ignore_errors: true
-    - streamkap.neon.signal_table: {{grant_to: [streamkap_role]}}
+    - streamkap.neon.signal_table: {grant_to: [streamkap_role]}
       register: signal_table
       diff: true
-    - streamkap.neon.readiness_info: {{schemas: [app]}}
+    - streamkap.neon.readiness_info: {schemas: [app]}
       register: readiness
-    - streamkap.neon.slot: {{}}
+    - streamkap.neon.slot: {}
       register: from_the_environment
       check_mode: true
       module_defaults:
-        group/streamkap.neon.postgres: {{}}
+        group/streamkap.neon.postgres: {}
       environment:
-        NEON_DATABASE_URL: "{{{{ dsn }}}}"
-    - streamkap.neon.role: {{name: "{{{{ item }}}}", state: absent}}
+        NEON_DATABASE_URL: "{{ dsn }}"
+    - streamkap.neon.role: {name: "{{ item }}", state: absent}
       loop: [streamkap_user, nobody]
       register: looped
     - ansible.builtin.copy:
-        dest: "{{{{ results }}}}"
-        content: "{{{{ dict(names | zip(names | map('extract', vars))) | to_json }}}}"
+        dest: "{{ results }}"
+        content: "{{ dict(names | zip(names | map('extract', vars))) | to_json }}"
         mode: "0600"
       delegate_to: localhost
       vars:
         ansible_connection: local
-        ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+        ansible_python_interpreter: "{{ ansible_playbook_python }}"
         names: [made, made_again, user, secret_that_is_a_name, granted, unsupported, required, choice, kind, refused, warned,
                 wrong_password, wrong_dsn, signal_table, readiness, from_the_environment, looped]
 """
@@ -107,11 +108,12 @@ def played(
     def play(python: str) -> tuple[PlaybookRun, dict[str, object]]:
         database = databases()
         results = tmp_path / "results.json"
-        inventory = f"all: {{hosts: {{shop: {{ansible_connection: local, ansible_python_interpreter: {python}}}}}}}\n"
+        host = {"ansible_connection": "local", "ansible_python_interpreter": python}
+        inventory = yaml.safe_dump({"all": {"hosts": {"shop": host}}})
         run = run_playbook(
             PLAY,
             inventory=inventory,
-            extra_vars={"dsn": database.dsn, "results": str(results)},
+            extra_vars={"dsn": database.dsn, "password": PASSWORD, "results": str(results)},
             verbosity=1,
             env={"ANSIBLE_RETRY_FILES_ENABLED": "0"},
         )
