@@ -61,7 +61,7 @@ PROPERTIES = {
     "converter.schemas.enable": "false",
 }
 
-START, WAIT, STOP = 60, 30, 20  # seconds
+START, WAIT, STOP = 60, 20, 20  # seconds
 
 
 def prepare(database: Database, **variables: object) -> None:
@@ -91,6 +91,7 @@ class Event:
     operation: c, u or d as it was inserted, updated or deleted, and r when a snapshot read it
     table: schema.name
     before, after: the row; None where there is none
+    topic: where it goes, without the prefix
     """
 
     operation: str
@@ -98,6 +99,7 @@ class Event:
     key: dict[str, object] | None
     before: dict[str, object] | None
     after: dict[str, object] | None
+    topic: str = field(default="", compare=False)
 
 
 @dataclass
@@ -239,10 +241,18 @@ class Engine:
             raise EngineError(f"The engine did not stop within {STOP} s\n{self._log_end()}") from None
 
     def _log_end(self) -> str:
-        return "\n".join(self.log.splitlines()[-40:])
+        lines = [line[:300] for line in self.log.splitlines() if not line.startswith("\tat ")]
+        return "\n".join(lines[-30:])
 
 
 def _event(record: dict[str, object]) -> Event:
     value = record["value"]
     source = value["source"]
-    return Event(value["op"], f"{source['schema']}.{source['table']}", record["key"], value["before"], value["after"])
+    return Event(
+        operation=value["op"],
+        table=f"{source['schema']}.{source['table']}",
+        key=record["key"],
+        before=value["before"],
+        after=value["after"],
+        topic=record["destination"].removeprefix(f"{TOPICS}."),
+    )

@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What happens to a connector over its life: it is stopped and started again, cut off, and taken away at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from debezium.engine import Engine, EngineError, Event, prepare
+
+from support.hurting import PUBLICATION, SLOT, USER, VARIABLES
+from support.modules import run_playbook
+from support.neon import Database
+
+pytestmark = pytest.mark.postgres(18)
+
+CONNECTORS = """
+SELECT array(SELECT slot_name::text FROM pg_replication_slots),
+       array(SELECT pubname::text FROM pg_publication),
+       array(SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'streamkap%'),
+       array(SELECT nspname::text FROM pg_namespace WHERE nspname = 'streamkap')
+"""
+
+
+def write(database: Database, *skus: str) -> None:
+    for sku in skus:
+        database.sql("INSERT INTO app.products VALUES (%s, 'New', 1)", [sku])
+
+
+def written(events: list[Event]) -> list[str]:
+    assert {(event.operation, event.table) for event in events} <= {("c", "app.products")}
+    return [event.after["sku"] for event in events]
+
+
+def test_what_is_written_while_the_engine_is_away_comes_when_it_is_back(database: Database, tmp_path: Path) -> None:
+    offsets = tmp_path / "offsets"
+    prepare(database)
+    write(database, "before its first start")
+    with Engine(database, offsets=offsets) as engine:
+        write(database, "while it runs")
+        assert written(engine.received()) == ["before its first start", "while it runs"]
+    seen = engine.fences
+    write(database, "while it is stopped")
+    # This one does not come to save how far it is.
+    with Engine(database, {"offset.flush.interval.ms": 3_600_000}, offsets=offsets) as engine:
+        write(database, "while it runs again")
+        # The one before was stopped in order: nothing comes twice.
+        assert written(engine.received()) == ["while it is stopped", "while it runs again"]
+        assert not set(seen) & set(engine.fences)
+        engine.kill()
+    write(database, "while it is dead")
+    with Engine(database, offsets=offsets) as engine:
+        write(database, "at last")
+        # What the one that was cut off has sent comes again, once and in order, and nothing is lost.
+        again = ["while it is stopped", "while it runs again"]
+        assert written(engine.received()) == [*again, "while it is dead", "at last"]
+
+
+def test_a_connector_that_runs_is_not_torn_down_and_one_that_has_stopped_is(database: Database) -> None:
+    prepare(database)
+    before = database.admin(CONNECTORS)
+    variables = VARIABLES | {"cdc_dsn": database.dsn}
+    with Engine(database) as engine:
+        refused = run_playbook("streamkap.neon.teardown", extra_vars=variables)
+        assert refused.rc == 2, refused.stdout
+        assert refused.changed == 0, refused.stdout
+        assert f"The slot {SLOT} is in use" in refused.stdout
+        assert "Stop" in refused.stdout
+        assert (
+            database.admin(CONNECTORS) == before == [([SLOT], [PUBLICATION], ["streamkap_role", USER], ["streamkap"])]
+        )
+        write(database, "after the refusal")
+        assert written(engine.received()) == ["after the refusal"]
+    torn_down = run_playbook("streamkap.neon.teardown", extra_vars=variables)
+    assert torn_down.rc == 0, torn_down.stdout
+    assert database.admin(CONNECTORS) == [([], [], [], [])]
+
+
+@pytest.mark.parametrize(
+    "type_of_anybody",
+    ["CREATE TYPE elsewhere.nothing AS ENUM ()", "CREATE DOMAIN elsewhere.warm AS app.colour"],
+    ids=["enum without labels", "domain over an enum"],
+)
+def test_debezium_does_not_start_in_a_database_with_such_a_type(database: Database, type_of_anybody: str) -> None:
+    """What users must know, and what readiness_info tells them. The type is used nowhere, in a schema not listed.
+
+    https://github.com/debezium/debezium/pull/7929
+    """
+    database.sql("CREATE TYPE app.colour AS ENUM ('red'); CREATE SCHEMA elsewhere")
+    database.sql(type_of_anybody)
+    prepare(database)
+    listed = {"schema.include.list": "app,billing"}
+    with pytest.raises(EngineError, match="NullPointerException"), Engine(database, listed):
+        pass
