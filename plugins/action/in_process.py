@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
@@ -45,7 +46,10 @@ class ActionModule(ActionBase):
             result.update(self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val)))
             return result
         with self._environment():
-            result.update(_run(self._task.action, self._task.args, self._task.check_mode))
+            done = _run(self._task.action, _plain(self._task.args), self._task.check_mode)
+        if not _tells_invocation(task_vars):
+            del done["invocation"]
+        result.update(done)
         return result
 
     def _may_run_here(self, task_vars: dict[str, Any]) -> bool:
@@ -78,6 +82,22 @@ class ActionModule(ActionBase):
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+def _tells_invocation(task_vars: dict[str, Any] | None) -> bool:
+    try:
+        return constants.config.get_config_value("INJECT_INVOCATION", variables=task_vars)
+    except AnsibleError:  # before ansible-core 2.21 every module did
+        return True
+
+
+def _plain(value: Any) -> Any:
+    """What a module in a process of its own would get: text that knows nothing of where it came from."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def _run(name: str, arguments: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -151,22 +151,35 @@ def test_results_are_the_same_in_both_ways(played, another_python: str) -> None:
 
 
 @pytest.mark.postgres(17)
-def test_which_process_a_module_runs_in(database: Database, another_python: str) -> None:
-    tasks = """
-    - hosts: all
-      gather_facts: false
-      tasks:
-        - streamkap.neon.slot: {dsn: "{{ dsn }}"}
-          check_mode: true
-    """
-
-    def files_used(inventory: str, **options: object) -> bool:
-        run = run_playbook(tasks, inventory=inventory, extra_vars={"dsn": database.dsn}, verbosity=3, **options)
-        assert run.rc == 0, run.stdout
-        return "Using module file" in run.stdout
-
-    local = "all: {hosts: {shop: {ansible_connection: local%s}}}\n"
-    assert not files_used(local % "")
-    assert not files_used(local % f", ansible_python_interpreter: {sys.executable}")
-    assert not files_used(local % ", ansible_python_interpreter: auto_silent")
-    assert files_used(local % f", ansible_python_interpreter: {another_python}")
+@pytest.mark.parametrize(
+    ("host", "keywords", "own"),
+    [
+        ({}, {}, False),
+        ({"ansible_python_interpreter": sys.executable}, {}, False),
+        ({"ansible_python_interpreter": "auto_silent"}, {}, False),
+        ({"ansible_python_interpreter": "{{ another }}"}, {}, True),
+        ({}, {"async": 30, "poll": 1}, True),
+        ({"ansible_connection": "ssh"}, {"delegate_to": "localhost"}, False),
+        ({}, {"delegate_to": "beside"}, True),
+    ],
+)
+def test_which_modules_get_a_process_of_their_own(
+    database: Database, another_python: str, host: dict[str, str], keywords: dict[str, object], own: bool
+) -> None:
+    hosts = {
+        "shop": {"ansible_connection": "local", **host},
+        "beside": {"ansible_connection": "local", "ansible_python_interpreter": another_python},
+    }
+    task = {
+        "streamkap.neon.slot": {"dsn": "{{ dsn }}"},
+        **({} if "async" in keywords else {"check_mode": True}),
+        **keywords,
+    }
+    run = run_playbook(
+        yaml.safe_dump([{"hosts": "shop", "gather_facts": False, "tasks": [task]}]),
+        inventory=yaml.safe_dump({"all": {"hosts": hosts}}),
+        extra_vars={"dsn": database.dsn, "another": another_python},
+        verbosity=3,
+    )
+    assert run.rc == 0, run.stdout
+    assert ("Using module file" in run.stdout) == own
