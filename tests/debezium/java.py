@@ -22,7 +22,7 @@ NEEDED = 17
 BANNER = """
     ##########################################################################
     #                                                                        #
-    #   DEBEZIUM WAS NOT RUN: {why:<47}  #
+    #   DEBEZIUM WAS NOT RUN: {why:<45}  #
     #   Install one, on Debian: apt-get install default-jre-headless         #
     #   or point JAVA_HOME to one. Then: make debezium                       #
     #                                                                        #
@@ -54,4 +54,4 @@ if __name__ == "__main__":
     try:
         home()
     except NoJavaError as error:
-        sys.exit(BANNER.format(why=error))
+        sys.exit(BANNER.format(why=str(error)))
