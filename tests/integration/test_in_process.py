@@ -164,7 +164,12 @@ def test_results_are_the_same_in_both_ways(played, another_python: str) -> None:
     ],
 )
 def test_which_modules_get_a_process_of_their_own(
-    database: Database, another_python: str, host: dict[str, str], keywords: dict[str, object], own: bool
+    database: Database,
+    another_python: str,
+    host: dict[str, str],
+    keywords: dict[str, object],
+    own: bool,
+    tmp_path: Path,
 ) -> None:
     hosts = {
         "shop": {"ansible_connection": "local", **host},
@@ -180,6 +185,8 @@ def test_which_modules_get_a_process_of_their_own(
         inventory=yaml.safe_dump({"all": {"hosts": hosts}}),
         extra_vars={"dsn": database.dsn, "another": another_python},
         verbosity=3,
+        # Otherwise the job is written to one home and looked for in another.
+        env={"ANSIBLE_ASYNC_DIR": str(tmp_path / "jobs")},
     )
     assert run.rc == 0, run.stdout
     assert ("Using module file" in run.stdout) == own
