@@ -231,6 +231,10 @@ tables:
       description: C(table), C(partitioned table), C(foreign table), C(materialized view) or C(view).
       type: str
       sample: table
+    partition_of:
+      description: The partitioned table that it is a partition of, the topmost one, or null.
+      type: str
+      sample: null
     owner:
       description: Its owner.
       type: str

@@ -178,6 +178,7 @@ def _tables(subject: Subject, failures: list[dict[str, Any]]) -> list[dict[str, 
         {
             "name": str(table.name),
             "kind": _KINDS[table.kind],
+            "partition_of": str(subject.lineage(table)[-1].name) if table.parent is not None else None,
             "owner": table.owner,
             "replica_identity": _IDENTITIES[table.identity],
             "published": subject.is_published(table),
