@@ -116,8 +116,8 @@ class Engine:
     database: Database
     properties: dict[str, object] = field(default_factory=dict)
     offsets: Path | None = None
-    fences: list[int] = field(default_factory=list, init=False)
-    own: list[Event] = field(default_factory=list, init=False)
+    fences: list[int] = field(default_factory=list, init=False, repr=False)
+    own: list[Event] = field(default_factory=list, init=False, repr=False)
 
     def __enter__(self) -> Engine:
         self._temporary = tempfile.TemporaryDirectory(prefix="streamkap-neon-debezium-")

@@ -23,6 +23,8 @@ CREATE TABLE app.plain (id int PRIMARY KEY, word text, number int);
 CREATE TABLE app.full_image (id int PRIMARY KEY, word text, number int);
 ALTER TABLE app.full_image REPLICA IDENTITY FULL;
 CREATE TABLE app.keyless (id int, word text);
+CREATE TABLE app.long (id int PRIMARY KEY, word text, long text);
+ALTER TABLE app.long ALTER long SET STORAGE EXTERNAL;
 CREATE TABLE app.events (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE TABLE app.events_2025 PARTITION OF app.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE app.events_2026 PARTITION OF app.events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
@@ -97,6 +99,17 @@ def test_a_table_without_a_key_has_been_given_the_full_identity(engine: Engine) 
     assert insert == Event("c", "app.keyless", None, None, {"id": 1, "word": "one"})
     assert update == Event("u", "app.keyless", None, {"id": 1, "word": "one"}, {"id": 1, "word": "two"})
     assert delete == Event("d", "app.keyless", None, {"id": 1, "word": "two"}, None)
+
+
+def test_a_long_value_that_did_not_change_comes_with_the_full_identity_only(engine: Engine) -> None:
+    engine.database.sql("INSERT INTO app.long VALUES (1, 'one', repeat('x', 10000))")
+    engine.database.sql("UPDATE app.long SET word = 'two'")
+    engine.database.sql("ALTER TABLE app.long REPLICA IDENTITY FULL")
+    engine.database.sql("UPDATE app.long SET word = 'three'")
+    insert, update, full = engine.received()
+    assert insert.after["long"] == "x" * 10000
+    assert update.after == {"id": 1, "word": "two", "long": "__debezium_unavailable_value"}
+    assert full.after == {"id": 1, "word": "three", "long": "x" * 10000}
 
 
 def test_rows_of_all_partitions_come_as_rows_of_the_partitioned_table(engine: Engine) -> None:
