@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# astroid takes this file for the module signal of the standard library, and adds what that imports. pylint: disable=unused-import
 # Copyright: (c) 2026, the streamkap.neon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -46,7 +47,9 @@ options:
       - The tables, as C(schema.table). A part that holds a dot or a double quote is written as in SQL, in double
         quotes. Each is sent as a regular expression that matches this table only.
       - With O(regex=true), regular expressions.
-      - Required by O(type=execute-snapshot). Without it O(type=stop-snapshot) stops everything.
+      - Required by O(type=execute-snapshot). Without it O(type=stop-snapshot) stops everything. That is refused where any table of
+        the database has white space within its name, or a dot at its beginning or end or beside another, because Debezium then
+        hangs instead.
       - Of a partitioned table, what is named is what the publication publishes, which is the table itself with
         C(publish_via_partition_root) and its partitions without it.
     type: list

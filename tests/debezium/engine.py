@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from debezium import java
-
 from support.hurting import PASSWORD, PUBLICATION, SLOT, USER, VARIABLES, make_user_where_sql_cannot
 from support.modules import run_playbook
 from support.neon import Database

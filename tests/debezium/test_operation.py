@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from debezium.engine import Engine, EngineError, Event, prepare
 
+from debezium.engine import Engine, EngineError, Event, prepare
 from support.hurting import PUBLICATION, SLOT, USER, VARIABLES
 from support.modules import run_playbook
 from support.neon import Database

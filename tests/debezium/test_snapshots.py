@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from debezium.engine import Engine, Event, prepare
 
+from debezium.engine import Engine, Event, prepare
 from support import neon
 from support.modules import run_module
 from support.neon import quoted

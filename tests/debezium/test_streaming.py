@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import psycopg2
 import pytest
+
 from debezium import every_type
 from debezium.engine import Engine, Event, prepare, set_up
-
 from support import neon
 from support.hurting import PASSWORD, SLOT, USER
 from support.neon import Database

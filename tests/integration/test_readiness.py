@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 
 import psycopg2
 import pytest
 import trustme
 
+from debezium import every_type
 from support import neon
 from support.modules import run_module
 from support.neon import Database
@@ -235,6 +237,23 @@ def test_a_locked_table_is_not_waited_for(ready: Ready) -> None:
         checks = {check["id"]: check for check in ready.look()["checks"]}
     assert checks["tables_read"]["status"] == "skipped"
     assert checks["tables_read"]["reason"] == "Locked by somebody just now: app.orders. The others can be read."
+
+
+@pytest.mark.postgres(14, 18)
+def test_columns_that_debezium_leaves_out_are_named(ready: Ready) -> None:
+    """What tests/debezium has measured is what is told."""
+    ready.admin(every_type.TABLE, "ALTER PUBLICATION streamkap_pub ADD TABLE app.every_type")
+    found = failing(ready.look())
+    assert found["column_types"]["objects"] == ["app.every_type"]
+    named = re.findall(r"(\w+) [^,()]+(?:\([^)]*\))?(?:\[\])*(?=[,)])", found["column_types"]["found"].split("(", 1)[1])
+    assert sorted(named) == sorted(every_type.MISSING + every_type.WITHOUT_VALUE + every_type.NONSENSE)
+
+
+def test_a_domain_over_an_enum_is_named(ready: Ready) -> None:
+    ready.owner("CREATE TYPE app.colour AS ENUM ('red')", "CREATE DOMAIN billing.tint AS app.colour")
+    (found,) = failing(ready.look()).values()
+    assert found["id"] == "types_loadable"
+    assert "billing.tint (a domain over an enum)" in found["found"]
 
 
 def test_no_secret_is_told(ready: Ready) -> None:

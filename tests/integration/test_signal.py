@@ -112,6 +112,7 @@ def test_sending_without_an_id_again_in_each_run(ready: Database, run: Run) -> N
     ],
 )
 def test_sending_what_is_no_snapshot(ready: Database, run: Run, options: dict[str, object], data: str) -> None:
+    ready.sql('DROP TABLE app."two words"')
     assert run("signal", **options)["changed"]
     assert [row[1:] for row in rows(ready)] == [(options["type"], data)]
 
@@ -354,6 +355,16 @@ def test_sending_is_predicted_on_a_standby(standby: Database, run: Run) -> None:
     options = condition("app.orders", "status = 'open'")
     assert snapshot(run, "app.orders", dsn=standby.dsn, check=True, **options)["changed"]
     assert "read-only standby" in snapshot(run, "app.orders", dsn=standby.dsn, **options)["msg"]
+
+
+def test_stopping_everything_is_refused_where_debezium_would_hang(ready: Database, run: Run) -> None:
+    ready.sql('DROP TABLE app."two words"')
+    assert run("signal", type="stop-snapshot")["changed"]
+    ready.sql('CREATE SCHEMA elsewhere; CREATE TABLE elsewhere."two words" (id int)')
+    said = run("signal", type="stop-snapshot")["msg"]
+    assert "cannot stop everything while there is a table with such a name: elsewhere.two words." in said
+    assert "data_collections" in said
+    assert run("signal", type="stop-snapshot", data_collections=["app.orders"])["changed"]
 
 
 def test_sending_takes_three_messages(ready: Database, run: Run) -> None:

@@ -87,6 +87,7 @@ def seen(*tables: dict[str, object], **facts: object) -> dict[str, object]:
         "sent": None,
         "publication": PUBLICATION,
         "filters": [],
+        "stumbling_blocks": [],
         "tables": [table("s.signals"), *tables],
     }
     return {**defaults, **facts}

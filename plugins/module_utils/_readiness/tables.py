@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from .._sql import ident, idents, listed
+from .._sql import QualifiedName, ident, idents, listed
 from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
 from .subject import Subject, Table, grants
 
@@ -315,12 +315,38 @@ def column_types(it: Subject) -> Outcome:
     poor = [table for table in it.captured if table.unsupported]
     if poor:
         return failed(
-            "Left out of every change and snapshot: %s."
+            "Left out of changes and snapshots, or without their values: %s."
             % listed("%s (%s)" % (table.name, ", ".join(table.unsupported)) for table in poor),
             "Keep a copy of the value in a column of another type, or do without it.",
             objects=[table.name for table in poor],
         )
     return passed("No type is known to be left out.")
+
+
+@AREA.check(
+    "types_loadable",
+    CRITICAL,
+    "No type in the database keeps Debezium from starting.",
+    source="https://github.com/debezium/debezium/pull/7929",
+)
+def types_loadable(it: Subject) -> Outcome:
+    """Debezium 3.6 reads all types of the database, used or not, and fails at these with a NullPointerException."""
+    deadly = it.seen["deadly_types"]
+    if not deadly:
+        return passed("There is neither an enum without labels nor a domain over an enum.")
+    empty = [QualifiedName(found["schema"], found["name"]) for found in deadly if found["kind"] == "e"]
+    domains = [QualifiedName(found["schema"], found["name"]) for found in deadly if found["kind"] == "d"]
+    found = ["%s (an enum without labels)" % name for name in empty]
+    found += ["%s (a domain over an enum)" % name for name in domains]
+    remedy = "Give enums a label, or drop them."
+    if domains:
+        remedy += " In place of a domain over an enum use the enum, with the domain's constraint on the table."
+    return failed(
+        "Debezium 3.6 does not start where there is such a type, in whatever schema: %s." % listed(found),
+        remedy,
+        sql=["ALTER TYPE %s ADD VALUE 'unused'" % name.sql for name in empty],
+        objects=[*empty, *domains],
+    )
 
 
 @AREA.check(
