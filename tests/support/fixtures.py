@@ -69,7 +69,8 @@ def database(request: pytest.FixtureRequest, databases: Callable[..., Database])
     return databases(**(marker.kwargs if marker else {}))
 
 
-@pytest.fixture(scope="session")
+# Not for longer: a restart of the primary with other settings, which some tests need, may bring a standby to a halt.
+@pytest.fixture(scope="module")
 def standby_server(server: Server) -> Iterator[Server]:
     with server.standby() as standby:
         yield standby

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from .._sql import QualifiedName, ident, idents, listed, relations
+from .._sql import QualifiedName, ident, idents, listed
 from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
-from .subject import Subject, alter_publication
+from .subject import Subject, Table, alter_publication
 
 AREA = Area("publication")
 
@@ -26,7 +26,7 @@ def publication_exists(it: Subject) -> Outcome:
         return passed("The publication %s exists." % name)
     tables = _expected(it)
     found = "There is no publication %s in this database." % name
-    objects = " FOR TABLE %s" % relations(tables) if tables else ""
+    objects = " FOR TABLE %s" % ", ".join(table.sql for table in tables) if tables else ""
     remedy = "Make it, as the owner of the tables and before the slot."
     obstacles = _obstacles(it)
     if obstacles:
@@ -36,7 +36,8 @@ def publication_exists(it: Subject) -> Outcome:
             " The slot is there already: if changes were made since, drop it, make it again after the publication, and take a new "
             "snapshot."
         )
-    task = {"name": name, "tables": [str(table) for table in tables], "publish_via_partition_root": True}
+    names = [str(table.name if isinstance(table, Table) else table) for table in tables]
+    task = {"name": name, "tables": names, "publish_via_partition_root": True}
     return failed(
         found,
         remedy,
@@ -55,14 +56,10 @@ def _obstacles(it: Subject) -> list[str]:
     return obstacles + (["is no member of %s" % listed(foreign)] if foreign else [])
 
 
-def _expected(it: Subject) -> list[QualifiedName]:
-    """The names that a list of tables would have: those to be captured, and the connector's own that are there."""
-    own = [
-        name
-        for name, seen in ((it.options.signal_table, "signal"), (it.options.heartbeat_table, "heartbeat"))
-        if name and it.seen[seen]["shape"]["table"]
-    ]
-    return sorted([*(table.name for table in it.captured), *own])
+def _expected(it: Subject) -> list[Table | QualifiedName]:
+    """What a list of tables would have: those to be captured, and the connector's own that are there."""
+    own = ((it.options.signal_table, "signal"), (it.options.heartbeat_table, "heartbeat"))
+    return [*it.captured, *(name for name, seen in own if name and it.seen[seen]["shape"]["table"])]
 
 
 @AREA.check(
@@ -76,13 +73,10 @@ def publication_not_empty(it: Subject) -> Outcome:
     published = [table for table in it.tables if table.published]
     if published or it.publication["all_tables"] or it.publication["schemas"]:
         return passed("It publishes %d tables." % len(published))
-    missing = [table for table in it.tables if table.name in set(_expected(it))]
-    own = sorted(it.own)
     return failed(
         "It has no tables.",
         "Add what is to be captured, and the connector's own tables.",
-        sql=alter_publication(it.options.publication, "ADD", missing)
-        + (["ALTER PUBLICATION %s ADD TABLE %s" % (ident(it.options.publication), relations(own))] if own else []),
+        sql=alter_publication(it.options.publication, "ADD", _expected(it)),
         objects=[it.options.publication],
     )
 

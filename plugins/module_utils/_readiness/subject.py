@@ -227,7 +227,7 @@ def grants(privileges: str, kind: str, names: Iterable[QualifiedName], grantee: 
     ]
 
 
-def alter_publication(publication: str, action: str, tables: Iterable[Relation]) -> list[str]:
+def alter_publication(publication: str, action: str, tables: Iterable[Relation | QualifiedName]) -> list[str]:
     return [
         "ALTER PUBLICATION %s %s TABLE %s" % (ident(publication), action, ", ".join(table.sql for table in some))
         for some in _portions(list(tables))
