@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from debezium.engine import Engine, EngineError, Event, prepare
+from debezium.engine import FENCE, Engine, EngineError, Event, prepare, set_up
 from support.hurting import PUBLICATION, SLOT, USER, VARIABLES
-from support.modules import run_playbook
+from support.modules import run_module, run_playbook
 from support.neon import Database
+from support.vendor_page import follow
 
 pytestmark = pytest.mark.postgres(18)
 
@@ -89,9 +90,25 @@ def test_debezium_does_not_start_in_a_database_with_such_a_type(database: Databa
 
     https://github.com/debezium/debezium/pull/7929
     """
+    prepare(database)
     database.sql("CREATE TYPE app.colour AS ENUM ('red'); CREATE SCHEMA elsewhere")
     database.sql(type_of_anybody)
-    prepare(database)
     listed = {"schema.include.list": "app,billing"}
     with pytest.raises(EngineError, match="NullPointerException"), Engine(database, listed):
         pass
+    result = run_module("readiness_info", dsn=database.dsn, schemas=["app", "billing"])
+    (deadly,) = (check for check in result["checks"] if check["id"] == "types_loadable")
+    assert deadly["status"] == "fail"
+    database.sql("; ".join(deadly["sql"]) or "DROP DOMAIN elsewhere.warm")
+    with Engine(database, listed) as engine:
+        database.sql("UPDATE app.orders SET status = 'shipped' WHERE id = 1")
+        assert [event.table for event in engine.received()] == ["app.orders"]
+
+
+def test_debezium_captures_what_the_vendors_page_began_and_setup_mended(database: Database) -> None:
+    follow(database, ["app", "billing"])
+    database.sql(f"CREATE TABLE {FENCE} (id serial PRIMARY KEY)")
+    set_up(database)
+    with Engine(database) as engine:
+        database.sql("UPDATE app.orders SET status = 'shipped' WHERE id = 1")
+        assert [(event.operation, event.table) for event in engine.received()] == [("u", "app.orders")]
