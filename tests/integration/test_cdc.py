@@ -187,6 +187,35 @@ def test_a_keyless_table_fails_before_anything_is_changed(database: Database) ->
 
 
 @pytest.mark.postgres(16, 18)
+@pytest.mark.parametrize(
+    ("obstacle", "said", "mended"),
+    [
+        ("ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY", "app.orders. Let the connector", {"cdc_bypassrls": True}),
+        ("CREATE TYPE app.nothing AS ENUM ()", "app.nothing (an enum without labels)", None),
+        (
+            "CREATE SCHEMA streamkap; CREATE TABLE streamkap.streamkap_signal (id int, what text)",
+            "streamkap.streamkap_signal: its columns are id, what",
+            {"cdc_signal_schema": "streamkap_2"},
+        ),
+    ],
+    ids=["row-level security", "enum without labels", "signal table of another shape"],
+)
+def test_what_the_role_cannot_mend_is_found_before_anything_is_changed(
+    database: Database, obstacle: str, said: str, mended: dict[str, object] | None
+) -> None:
+    database.sql(obstacle)
+    before = _catalogs(database)
+    variables = VARIABLES | {"cdc_dsn": database.dsn}
+    run = run_playbook("streamkap.neon.setup", extra_vars=variables)
+    assert run.rc == 2, run.stdout
+    assert run.changed == 0, run.stdout
+    assert said in run.stdout
+    assert _catalogs(database) == before
+    if mended:
+        assert run_playbook("streamkap.neon.setup", extra_vars=variables | mended).rc == 0
+
+
+@pytest.mark.postgres(16, 18)
 @pytest.mark.parametrize("neon_like", [False, True], ids=["vanilla", "neon"])
 def test_a_password_of_every_printable_character_works_and_is_printed_nowhere(databases, neon_like: bool) -> None:
     database = databases(neon=neon_like)

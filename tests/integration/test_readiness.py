@@ -231,6 +231,30 @@ def test_all_failures_come_at_once(run) -> None:
     assert sum(result["counts"].values()) == len(result["checks"])
 
 
+@pytest.mark.database(neon=True)
+def test_on_neon_a_user_of_the_consoles_has_rights_that_sql_cannot_take_back(run) -> None:
+    result = run(
+        "readiness_info", schemas=["app"], connector_user=neon.CONSOLE_USER, connector_password=neon.CONSOLE_PASSWORD
+    )
+    excess = failing(result)["no_excess_rights"]
+    assert "CREATEROLE, CREATEDB, a member of neon_superuser" in excess["found"]
+    assert "user made by SQL" in excess["remedy"]
+    assert not [statement for statement in excess["sql"] if "neon_superuser" in statement]
+    # It reads everything, and has REPLICATION of its own.
+    assert not {"user_replication", "replication_connection", "tables_read", "default_privileges"} & set(
+        failing(result)
+    )
+
+
+@pytest.mark.database(neon=True)
+def test_on_neon_what_the_server_lacks_is_the_projects_matter(server: Server, run) -> None:
+    with server.restarted(wal_level="replica", max_wal_senders=2):
+        found = failing(run("readiness_info", schemas=["app"]))
+    assert "settings of the Neon project" in found["wal_level"]["remedy"]
+    assert "Neon's support" in found["wal_senders_enough"]["remedy"]
+    assert found["wal_level"]["sql"] == found["wal_senders_enough"]["sql"] == []
+
+
 def test_a_locked_table_is_not_waited_for(ready: Ready) -> None:
     with contextlib.closing(psycopg2.connect(ready.database.dsn)) as session:
         session.cursor().execute("LOCK TABLE app.orders")

@@ -217,7 +217,8 @@ SELECT json_build_object(
       'published', published.oid IS NOT NULL,
       'readable', {may_select},
       'row_security', CASE WHEN c.relrowsecurity THEN NOT (
-          u.rolsuper OR u.rolbypassrls OR pg_has_role(u.oid, c.relowner, 'USAGE') AND NOT c.relforcerowsecurity
+          coalesce(u.rolsuper OR u.rolbypassrls, false)
+          OR coalesce(pg_has_role(u.oid, c.relowner, 'USAGE'), false) AND NOT c.relforcerowsecurity
           OR EXISTS (SELECT FROM pg_policy q
                       WHERE q.polrelid = c.oid AND q.polcmd IN ('r', '*') AND q.polpermissive
                         AND pg_get_expr(q.polqual, q.polrelid) = 'true'

@@ -116,7 +116,6 @@ def tables_read(it: Subject) -> Outcome:
     "row_security",
     CRITICAL,
     "Row-level security hides no rows from the connector's snapshots.",
-    needs=("user_exists",),
     source="https://www.postgresql.org/docs/current/ddl-rowsecurity.html",
 )
 def row_security(it: Subject) -> Outcome:
