@@ -156,7 +156,7 @@ def _mend(ready: Ready, case: Case, failed: dict[str, object]) -> None:
         return
     assert failed["sql"], "the remedy holds no SQL, and the case says not how else to mend it"
     password = case.options.get("connector_password", PASSWORD)
-    statements = [statement.replace(PASSWORD, password) for statement in failed["sql"]]
+    statements = [statement.replace(":'password'", f"'{password}'") for statement in failed["sql"]]
     as_admin = case.admin or (case.admin_before_16 and ready.server.major < 16)
     (ready.admin if as_admin else ready.owner)(*statements)
     if case.after:

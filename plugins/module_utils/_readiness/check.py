@@ -23,6 +23,10 @@ WARNING = "warning"
 # Nothing is wrong, and somebody may want to know.
 INFO = "info"
 
+# In a statement, where the password belongs: a variable of psql's, and to everybody else a mistake that does no harm.
+PASSWORD = ":'password'"
+PASSWORD_NOTE = "In the statement :'password' stands for the password; psql puts it there, quoted, with -v password=..."
+
 PASS = "pass"
 FAIL = "fail"
 SKIPPED = "skipped"

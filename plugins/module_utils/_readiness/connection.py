@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from .._sql import MASK, ident
-from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
+from .._sql import ident
+from .check import CRITICAL, INFO, PASSWORD, PASSWORD_NOTE, WARNING, Area, Outcome, failed, passed, skipped
 from .subject import Subject
 
 AREA = Area("connection")
@@ -82,8 +82,8 @@ def connector_login(it: Subject) -> Outcome:
     if it.connector.refused:
         return failed(
             it.connector.refused,
-            "Give the connector the password that the server knows, or set this one.",
-            sql=["ALTER ROLE %s PASSWORD '%s'" % (ident(it.options.user), MASK)],
+            "Give the connector the password that the server knows, or set this one. %s" % PASSWORD_NOTE,
+            sql=["ALTER ROLE %s PASSWORD %s" % (ident(it.options.user), PASSWORD)],
             task={"streamkap.neon.role": {"name": it.options.user, "password": "{{ streamkap_password }}"}},
             objects=[it.options.user],
         )

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from .._sql import MASK, ident, listed
-from .check import CRITICAL, WARNING, Area, Outcome, failed, passed, skipped
+from .._sql import ident, listed
+from .check import CRITICAL, PASSWORD, PASSWORD_NOTE, WARNING, Area, Outcome, failed, passed, skipped
 from .subject import Subject
 
 AREA = Area("user")
@@ -33,10 +33,10 @@ def user_exists(it: Subject) -> Outcome:
         how = "make it, with a password of your own"
     return failed(
         "The role %s does not exist." % name,
-        "Check the spelling, or %s." % how,
+        "Check the spelling, or %s. %s" % (how, PASSWORD_NOTE),
         sql=[
-            "CREATE ROLE %s LOGIN REPLICATION PASSWORD '%s'%s"
-            % (ident(name), MASK, " IN ROLE %s" % ident(it.options.role) if group else "")
+            "CREATE ROLE %s LOGIN REPLICATION PASSWORD %s%s"
+            % (ident(name), PASSWORD, " IN ROLE %s" % ident(it.options.role) if group else "")
         ],
         task={
             "streamkap.neon.role": {
