@@ -113,6 +113,7 @@ class OtherSide:
     :param refused: why it could not log in; the rest is then empty.
     :param used_password: whether the server asked for the password.
     :param walsender: why no replication connection was to be had; None when there was one.
+    :param unanswered: why its session did not answer; ``seen`` is then None.
     :param seen: what its session answered.
     :param notices: what the server remarked meanwhile.
     """
@@ -120,6 +121,7 @@ class OtherSide:
     refused: str | None = None
     used_password: bool = False
     walsender: str | None = None
+    unanswered: str | None = None
     seen: Any = None
     notices: tuple[str, ...] = ()
 
@@ -186,13 +188,12 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
     except Failure as failure:
         return OtherSide(refused=failure.msg)
     with connectors:
+        side = OtherSide(used_password=connectors.used_password)
+        questions = ["SET LOCAL transaction_read_only = on", *inspection.connector_look(connectors.version, seen)]
         try:
-            answer = connectors.ask(
-                ["SET LOCAL transaction_read_only = on", *inspection.connector_look(connectors.version, seen)]
-            )
+            side = replace(side, seen=connectors.ask(questions), notices=tuple(connectors.notices))
         except connectors.Error as error:
-            raise from_server(error) from None
-        side = OtherSide(used_password=connectors.used_password, seen=answer, notices=tuple(connectors.notices))
+            side = replace(side, unanswered=from_server(error).msg)
     try:
         connection.identify_system()
     except Failure as failure:

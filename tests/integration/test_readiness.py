@@ -212,7 +212,7 @@ def test_any_role_may_look(ready: Ready) -> None:
     result = ready.look(dsn=dsn, connector_password=None)
     assert set(failing(result)) == {"publication_owner"}
     skipped = {check["id"]: check["reason"] for check in result["checks"] if check["status"] == "skipped"}
-    assert skipped["heartbeat_table_row"] == "The current role may not read it."
+    assert skipped["heartbeat_table_row"] == "The current role may not read it, or somebody has locked it."
     assert skipped["connector_login"].startswith("connector_password was not given")
     assert ready.look(dsn=ready.database.dsn_as(USER, PASSWORD))["ready"]
     ready.owner("DROP PUBLICATION streamkap_pub")
@@ -255,10 +255,20 @@ def test_on_neon_what_the_server_lacks_is_the_projects_matter(server: Server, ru
     assert found["wal_level"]["sql"] == found["wal_senders_enough"]["sql"] == []
 
 
+def test_a_policy_that_shows_all_rows_is_as_good_as_none(ready: Ready) -> None:
+    ready.owner("ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY", "CREATE POLICY one ON app.orders USING (id = 1)")
+    assert set(failing(ready.look())) == {"row_security"}
+    ready.owner(f"CREATE POLICY all_rows ON app.orders FOR SELECT TO {USER} USING (true)")
+    assert not failing(ready.look())
+    ready.owner("CREATE POLICY but ON app.orders AS RESTRICTIVE USING (id > 5)")
+    assert set(failing(ready.look())) == {"row_security"}
+
+
 def test_a_locked_table_is_not_waited_for(ready: Ready) -> None:
     with contextlib.closing(psycopg2.connect(ready.database.dsn)) as session:
-        session.cursor().execute("LOCK TABLE app.orders")
+        session.cursor().execute("LOCK TABLE app.orders, streamkap.streamkap_signal")
         checks = {check["id"]: check for check in ready.look()["checks"]}
+    assert checks["signal_table_writable"]["reason"] == "streamkap.streamkap_signal is locked by somebody just now."
     assert checks["tables_read"]["status"] == "skipped"
     assert checks["tables_read"]["reason"] == "Locked by somebody just now: app.orders. The others can be read."
 
@@ -278,6 +288,15 @@ def test_a_domain_over_an_enum_is_named(ready: Ready) -> None:
     (found,) = failing(ready.look()).values()
     assert found["id"] == "types_loadable"
     assert "billing.tint (a domain over an enum)" in found["found"]
+
+
+def test_a_connector_that_is_refused_the_look_is_no_failure_of_the_task(ready: Ready) -> None:
+    ready.admin("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+    result = ready.look()
+    assert not failing(result)
+    skipped = {check["id"]: check["reason"] for check in result["checks"] if check["status"] == "skipped"}
+    assert "permission denied for language plpgsql" in skipped["acts_as_itself"]
+    assert "permission denied for language plpgsql" in skipped["tables_read"]
 
 
 def test_no_secret_is_told(ready: Ready) -> None:

@@ -16,7 +16,7 @@ from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
 from .._sql import MAX_NAME_BYTES, QualifiedName, ident, listed
 from .check import CRITICAL, WARNING, Area, Outcome, failed, passed, skipped
-from .subject import Subject
+from .subject import LOCKED, Subject
 
 SIGNAL = Area("signal_table")
 HEARTBEAT = Area("heartbeat_table")
@@ -188,7 +188,11 @@ def _declare(kind: _Kind) -> None:
                 sql=["DROP RULE %s ON %s" % (ident(rule), name.sql) for rule in seen["rules"]],
                 objects=[name],
             )
-        refused = it.connector.errors(kind.key) if it.connector and it.connector.acts_as == it.options.user else []
+        tried = it.connector and it.connector.acts_as == it.options.user
+        answers = it.connector.errors(kind.key) if tried else []
+        refused = [answer for answer in answers if answer["sqlstate"] != LOCKED]
+        if answers and not refused:
+            return skipped("%s is locked by somebody just now." % name)
         if refused:
             return failed(
                 "PostgreSQL would refuse the connector: %s."
@@ -196,8 +200,11 @@ def _declare(kind: _Kind) -> None:
                 "Mend what PostgreSQL says.",
                 objects=[name],
             )
-        tried = "PostgreSQL has planned what the connector writes, as its user." if it.connector else ""
-        return passed(tried or "There are no rules and no row-level security.")
+        return passed(
+            "PostgreSQL has planned what the connector writes, as its user."
+            if tried
+            else "There are no rules and no row-level security."
+        )
 
     @area.check(
         "%s_published" % prefix,
@@ -238,7 +245,7 @@ _declare(_HEARTBEAT)
 def signal_table_rows(it: Subject) -> Outcome:
     name, rows, most = it.options.signal_table, it.seen["signal"]["rows"], it.limit("max_signal_rows")
     if rows is None:
-        return skipped("The current role may not read it.")
+        return skipped("The current role may not read it, or somebody has locked it.")
     if int(rows) > most:
         return failed(
             "It has more than %d rows, most of them watermarks of snapshots long done." % most,
@@ -259,7 +266,7 @@ def signal_table_rows(it: Subject) -> Outcome:
 def heartbeat_table_row(it: Subject) -> Outcome:
     name, rows = it.options.heartbeat_table, it.seen["heartbeat"]["rows"]
     if rows is None:
-        return skipped("The current role may not read it.")
+        return skipped("The current role may not read it, or somebody has locked it.")
     if int(rows):
         return passed("It has.")
     return failed(

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .._resources._catalog import KEY, UNPUBLISHED, pairs
+from .._resources._connector_table import ConnectorTable
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
 from .._resources.slot import Slot
@@ -221,7 +222,7 @@ SELECT json_build_object(
           OR coalesce(pg_has_role(u.oid, c.relowner, 'USAGE'), false) AND NOT c.relforcerowsecurity
           OR EXISTS (SELECT FROM pg_policy q
                       WHERE q.polrelid = c.oid AND q.polcmd IN ('r', '*') AND q.polpermissive
-                        AND pg_get_expr(q.polqual, q.polrelid) = 'true'
+                        AND q.polqual::text ~ '^[{{]CONST :consttype 16 .*:constisnull false .*:constvalue 1 [[] 1 '
                         AND EXISTS (SELECT FROM unnest(q.polroles) AS m WHERE m = 0 OR pg_has_role(u.oid, m, 'USAGE')))
              AND NOT EXISTS (SELECT FROM pg_policy q
                               WHERE q.polrelid = c.oid AND q.polcmd IN ('r', '*') AND NOT q.polpermissive)) END,
@@ -344,7 +345,7 @@ def administrators(
         by_version["filter"] = "pg_get_expr(listed.prqual, listed.prrelid)"
         by_version["filter_columns"] = """(SELECT json_agg(DISTINCT a.attname) FROM pg_attribute a
                          WHERE a.attrelid = c.oid AND a.attnum IN (
-                           SELECT (m[1])::int FROM regexp_matches(listed.prqual::text, ':varattno (\\d+)', 'g') AS m))"""
+                           SELECT (m[1])::int FROM regexp_matches(listed.prqual::text, ':varattno ([0-9]+)', 'g') AS m))"""
     if version >= 160000:
         by_version["conflicting"] = "coalesce(s.conflicting, false)"
     if version >= 170000:
@@ -376,8 +377,8 @@ def administrators(
         ),
         slot="(%s)" % _slot(slot, version) if slot else "NULL::json",
         slot_name=literal(slot or ""),
-        signal=_connector_table(signal_table, SignalTable, user, version, max_signal_rows, "NULL"),
-        heartbeat=_connector_table(heartbeat_table, HeartbeatTable, user, version, 1, "seconds"),
+        signal=_connector_table(signal_table, SignalTable, user, max_signal_rows, "NULL"),
+        heartbeat=_connector_table(heartbeat_table, HeartbeatTable, user, 1, "seconds"),
         **by_version,
     )
 
@@ -432,7 +433,9 @@ def _slot(name: str, version: int) -> str:
     ).look(version)
 
 
-def _connector_table(name: QualifiedName | None, kind: type, user: str, version: int, most_rows: int, age: str) -> str:
+def _connector_table(
+    name: QualifiedName | None, kind: type[ConnectorTable], user: str, most_rows: int, age: str
+) -> str:
     """What there is to know of the signal or the heartbeat table.
 
     :param most_rows: counting stops one after.
@@ -440,7 +443,11 @@ def _connector_table(name: QualifiedName | None, kind: type, user: str, version:
     """
     if not name:
         return "NULL::json"
-    readable = "c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+    readable = (
+        "c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+        # Whoever holds this lock would be waited for.
+        " AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock')"
+    )
     rows = "SELECT count(*)::text AS found FROM (SELECT FROM %s LIMIT %d) AS some_rows" % (name.sql, most_rows + 1)
     # Who writes the column, and in which time zone, is not known: of the readings the youngest is taken.
     freshest = (
@@ -453,7 +460,7 @@ def _connector_table(name: QualifiedName | None, kind: type, user: str, version:
         " AND a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype))"
     )
     return _CONNECTOR_TABLE.format(
-        shape=kind(name.schema, name.name, [user], "present").look(version),
+        shape=kind(name.schema, name.name, [user], "present").look_at_shape(),
         schema=literal(name.schema),
         name=literal(name.name),
         may_use=_may("schema", "n.oid", "USAGE"),

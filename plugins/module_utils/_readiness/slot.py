@@ -17,6 +17,8 @@ AREA = Area("slot")
 
 _SLOTS = "https://www.postgresql.org/docs/current/view-pg-replication-slots.html"
 
+_IN_USE = "55006"  # object_in_use
+
 # On Neon a slot that nobody reads goes after about 40 hours.
 _NEON_IDLE = 12 * 3600  # seconds
 
@@ -157,9 +159,12 @@ def slot_reads_publication(it: Subject) -> Outcome:
         return skipped(
             "The publication was made or altered since. Whether that harms only reading the slot can tell: read_slot was not asked for."
         )
-    if not it.connector or it.connector.refused:
+    if not it.connector or it.connector.refused or it.connector.unanswered:
         return skipped("It takes the connector's user to read the slot.")
-    errors = [answer["error"] for answer in it.connector.errors("slot")]
+    answers = it.connector.errors("slot")
+    if any(answer["sqlstate"] == _IN_USE for answer in answers):
+        return passed("Somebody has begun to read the slot.")
+    errors = [answer["error"] for answer in answers]
     errors += [notice for notice in it.connector.notices if "skipped loading publication" in notice]
     if not errors:
         return passed("The slot was read through it.")

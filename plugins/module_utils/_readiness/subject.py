@@ -19,6 +19,8 @@ from .._resources._catalog import Relation
 from .._server import Server
 from .._sql import QualifiedName, ident, relations
 
+LOCKED = "55P03"  # lock_not_available: somebody holds a lock, which says nothing about a right
+
 # A GRANT or ALTER PUBLICATION of more tables than this is cut, so that it fits a screen and the server's lock space.
 _MOST_NAMED = 500
 
@@ -58,6 +60,7 @@ class Connector:
         self.refused = side.refused
         self.used_password = side.used_password
         self.walsender = side.walsender
+        self.unanswered = side.unanswered
         self.notices = side.notices
         self.acts_as: str | None = seen["acts_as"]
         self.settings: dict[str, str] = seen["settings"]

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from .._sql import QualifiedName, ident, idents, listed
 from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
-from .subject import Subject, Table, grants
+from .subject import LOCKED, Subject, Table, grants
 
 AREA = Area("tables")
 
 _KINDS = {"f": "a foreign table", "m": "a materialized view", "v": "a view"}
 _IDENTITIES = {"d": "DEFAULT", "f": "FULL", "n": "NOTHING", "i": "an index"}
-_LOCKED = "55P03"  # lock_not_available
 
 
 @AREA.check("tables_exist", CRITICAL, "Every schema and table to be captured exists.")
@@ -98,7 +97,7 @@ def tables_readable(it: Subject) -> Outcome:
 )
 def tables_read(it: Subject) -> Outcome:
     errors = it.connector.errors("read")
-    refused = [error for error in errors if error["sqlstate"] != _LOCKED]
+    refused = [error for error in errors if error["sqlstate"] != LOCKED]
     if refused:
         return failed(
             "PostgreSQL refused: %s." % listed("%s (%s)" % (error["name"], error["error"]) for error in refused),

@@ -136,6 +136,13 @@ class ConnectorTable(ABC):
             "t.relkind = 'r' AND has_schema_privilege(t.relnamespace, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')"
         )
         rows = literal("SELECT EXISTS (SELECT FROM %s) AS found" % self.table.sql)
+        return self._look(guarded(readable, rows, "found"))
+
+    def look_at_shape(self) -> str:
+        """The look without the table's rows, which takes no lock on it."""
+        return self._look("NULL")
+
+    def _look(self, has_rows: str) -> str:
         return _LOOK.format(
             schema=literal(self.table.schema),
             name=literal(self.table.name),
@@ -144,7 +151,7 @@ class ConnectorTable(ABC):
             schema_grants=_GRANTS.format(acl="n.nspacl", kind="n", owner="n.nspowner"),
             table_grants=_GRANTS.format(acl="t.relacl", kind="r", owner="t.relowner"),
             sequence_grants=_GRANTS.format(acl="s.relacl", kind="s", owner="s.relowner"),
-            has_rows=guarded(readable, rows, "found"),
+            has_rows=has_rows,
         )
 
     def logins(self, seen: Any) -> list[tuple[str, str]]:
