@@ -222,6 +222,24 @@ def test_any_role_may_look(ready: Ready) -> None:
     )
 
 
+def test_single_tables_are_looked_at_without_their_schemas(ready: Ready) -> None:
+    result = ready.look(schemas=[], tables=["app.orders", "app.Orders"])
+    assert [table["name"] for table in result["tables"]] == ["app.orders"]
+    found = failing(result)
+    assert set(found) == {"tables_exist", "no_extra_tables"}
+    assert found["tables_exist"]["objects"] == ["app.Orders"]
+    assert "app.orders" not in found["no_extra_tables"]["objects"]
+
+
+def test_remedies_grant_to_the_user_where_it_is_in_no_group(ready: Ready) -> None:
+    ready.owner("REVOKE SELECT ON app.orders FROM streamkap_role")
+    to_group = failing(ready.look())["tables_readable"]
+    to_user = failing(ready.look(connector_role="of_nobody"))["tables_readable"]
+    assert to_group["sql"] == ['GRANT SELECT ON TABLE "app"."orders" TO "streamkap_role"']
+    assert to_user["sql"] == [f'GRANT SELECT ON TABLE "app"."orders" TO "{USER}"']
+    assert to_user["task"]["streamkap.neon.grant"]["role"] == USER
+
+
 def test_all_failures_come_at_once(run) -> None:
     result = run("readiness_info", schemas=["app", "nowhere"], connector_password=PASSWORD)
     assert not result["ready"]

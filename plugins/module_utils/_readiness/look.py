@@ -116,14 +116,11 @@ attributes AS (
    GROUP BY a.attrelid)
 SELECT json_build_object(
   'user', (SELECT json_build_object(
-      'name', u.rolname,
       'login', u.rolcanlogin,
-      'inherit', u.rolinherit,
       'replication', u.rolreplication,
       'superuser', u.rolsuper,
       'createrole', u.rolcreaterole,
       'createdb', u.rolcreatedb,
-      'bypassrls', u.rolbypassrls,
       'connection_limit', u.rolconnlimit,
       'expired_since', (SELECT u.rolvaliduntil::text WHERE u.rolvaliduntil <= now()),
       'rds_replication', coalesce(pg_has_role(u.oid, to_regrole('rds_replication')::oid, 'USAGE'), false),
@@ -131,7 +128,6 @@ SELECT json_build_object(
                       WHERE g.rolname IN ('neon_superuser', 'rds_superuser', 'pg_write_all_data', 'pg_write_server_files',
                                           'pg_execute_server_program')
                         AND NOT u.rolsuper AND pg_has_role(u.oid, g.oid, 'MEMBER')),
-      'reads_all', pg_has_role(u.oid, 'pg_read_all_data', 'USAGE'),
       'not_inherited', (SELECT coalesce(json_agg(h.rolname ORDER BY h.rolname), '[]') FROM h),
       'group', (SELECT pg_has_role(u.oid, g.oid, 'MEMBER') FROM pg_roles g WHERE g.rolname = {role}),
       'connect', {may_connect}) FROM u),
@@ -301,7 +297,6 @@ BEGIN
 END"""
 
 _CONNECTOR_LOOK = """SELECT json_build_object(
-  'user', session_user,
   'acts_as', current_user,
   'settings', (SELECT json_object_agg(name, reset_val) FROM pg_settings WHERE name = ANY ({settings})),
   'answers', current_setting('streamkap_neon.answers')::json)"""
