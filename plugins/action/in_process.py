@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 from ansible import constants
 from ansible.errors import AnsibleError
@@ -27,12 +27,27 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
-
-# Ansible loads this file before it forks: what is imported here no worker has to import again.
 from ansible_collections.streamkap.neon.plugins.module_utils import _task
 from ansible_collections.streamkap.neon.plugins.module_utils._connection import PSYCOPG2_IMPORT_ERROR
 
-_MODULES = "ansible_collections.streamkap.neon.plugins.modules"
+# The names of the modules that run here: those that meta/runtime.yml points to this plugin.
+MODULES = (
+    "role",
+    "grant",
+    "signal_table",
+    "heartbeat_table",
+    "replica_identity",
+    "publication",
+    "slot",
+    "signal",
+    "readiness_info",
+)
+
+# A collection's code is compiled at every import, which takes longer than most modules do, and each task has a worker of its own.
+# plugins/action/__init__.py has this file imported before the workers are forked, and so they find here all that they need.
+_MAIN: dict[str, Callable[[], None]] = {
+    name: import_module(f"ansible_collections.streamkap.neon.plugins.modules.{name}").main for name in MODULES
+}
 
 
 class ActionModule(ActionBase):
@@ -109,7 +124,7 @@ def _run(name: str, arguments: dict[str, Any], check_mode: bool) -> dict[str, An
 
     with _task.behind(front):
         try:
-            import_module(f"{_MODULES}.{name.rpartition('.')[2]}").main()
+            _MAIN[name.rpartition(".")[2]]()
         except _Done as done:
             return done.result
     raise AnsibleError(f"The module {name} has ended without a result.")

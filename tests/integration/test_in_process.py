@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.streamkap.neon.plugins.action import in_process
 
 from support.modules import PlaybookRun, run_playbook
 from support.neon import Database
 
+COLLECTION = "ansible_collections.streamkap.neon.plugins"
 PASSWORD = "Of-the-user-3-of-the-tests"
 
 PLAY = """
@@ -96,6 +98,28 @@ PLAY = """
         ansible_python_interpreter: "{{ ansible_playbook_python }}"
         names: [made, made_again, user, secret_that_is_a_name, granted, unsupported, required, choice, kind, refused, warned,
                 wrong_password, wrong_dsn, signal_table, readiness, from_the_environment, looped]
+"""
+
+# Tells of every process that forks from ansible-playbook what has been imported there already.
+AT_FORK = """
+import os
+import sys
+
+from ansible.plugins.callback import CallbackBase
+
+
+def tell():
+    with open(os.environ["IMPORTED_AT_FORK"], "a") as file:
+        print(*[name for name in sys.modules if name.startswith("ansible_collections.streamkap")], file=file)
+
+
+os.register_at_fork(after_in_child=tell)
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "at_fork"
 """
 
 
@@ -190,3 +214,26 @@ def test_which_modules_get_a_process_of_their_own(
     )
     assert run.rc == 0, run.stdout
     assert ("Using module file" in run.stdout) == own
+
+
+def test_workers_import_nothing_again(tmp_path: Path) -> None:
+    """The list of what a worker has when it is forked, for the first task already."""
+    (tmp_path / "at_fork.py").write_text(AT_FORK)
+    told = tmp_path / "told"
+    run = run_playbook(
+        """
+        - hosts: localhost
+          gather_facts: false
+          tasks:
+            - streamkap.neon.slot: {dsn: unreadable}
+        """,
+        env={"ANSIBLE_CALLBACK_PLUGINS": str(tmp_path), "IMPORTED_AT_FORK": str(told)},
+    )
+    assert "not a valid libpq connection string" in run.stdout
+    (imported,) = map(set, map(str.split, told.read_text().splitlines()))
+    here = {name for name in sys.modules if name.startswith(f"{COLLECTION}.module_utils.")}
+    assert imported >= {
+        f"{COLLECTION}.action.in_process",
+        *(f"{COLLECTION}.modules.{name}" for name in in_process.MODULES),
+        *here,
+    }

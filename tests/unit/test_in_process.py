@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A module is named in several places. It counts as one of the SQL modules when its documentation gives it the connection."""
+
+from __future__ import annotations
+
+import ast
+
+import yaml
+from ansible_collections.streamkap.neon.plugins.action.in_process import MODULES
+
+from support.modules import ROOT
+
+RUNTIME = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+
+
+def sql_modules() -> set[str]:
+    return {
+        path.stem
+        for path in (ROOT / "plugins" / "modules").glob("*.py")
+        if "streamkap.neon._connection" in documentation(path.read_text()).get("extends_documentation_fragment", [])
+    }
+
+
+def documentation(source: str) -> dict[str, object]:
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and statement.targets[0].id == "DOCUMENTATION":
+            return yaml.safe_load(statement.value.value)
+    return {}
+
+
+def test_every_sql_module_is_imported_before_the_fork() -> None:
+    assert len(MODULES) == len(set(MODULES))
+    assert set(MODULES) == sql_modules(), "MODULES in plugins/action/in_process.py"
+
+
+def test_every_sql_module_is_run_by_in_process() -> None:
+    routed = {
+        name
+        for name, routing in RUNTIME["plugin_routing"]["modules"].items()
+        if routing.get("action_plugin") == "streamkap.neon.in_process"
+    }
+    assert routed == sql_modules(), "plugin_routing.modules in meta/runtime.yml"
+
+
+def test_every_sql_module_takes_the_groups_defaults() -> None:
+    assert set(RUNTIME["action_groups"]["postgres"]) == sql_modules(), "action_groups.postgres in meta/runtime.yml"
