@@ -32,6 +32,7 @@ from ansible_collections.streamkap.neon.plugins.module_utils._connection import 
 
 # The names of the modules that run here: those that meta/runtime.yml points to this plugin.
 MODULES = (
+    "prerequisites",
     "role",
     "grant",
     "signal_table",

@@ -11,6 +11,7 @@ The engine knows neither Ansible nor which resource it runs. It is the only plac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -18,7 +19,10 @@ from . import _server
 from ._connection import Session
 from ._errors import UNCHANGED, Failure, from_server, is_conflict
 from ._server import Server
-from ._sql import Statement, listed
+from ._sql import Statement, listed, literal
+
+# What a first round of statements makes may bring further ones along, which go into the same transaction.
+_ROUNDS = 3
 
 # A conflict means that somebody else made progress, so a few tries settle any that is not a standing refusal.
 _TRIES = 5
@@ -76,6 +80,75 @@ class Resource(Protocol):
 
     def describe(self, seen: Any) -> dict[str, Any]:
         """The resource as it stands, for the result. Plain types, no secrets."""
+
+
+class Together:
+    """Several resources that are converged in one transaction: one look, one plan.
+
+    :param parts: by name, in the order in which they are made.
+    """
+
+    key = "together"
+
+    def __init__(self, parts: Mapping[str, Resource]) -> None:
+        self.parts = parts
+
+    def questions(self, version: int) -> list[str]:
+        return [question for part in self.parts.values() for question in _questions(part, version)]
+
+    def look(self, version: int) -> str:
+        looks = ["%s, (%s)" % (literal(name), part.look(version)) for name, part in self.parts.items()]
+        return "SELECT json_build_object(%s)" % ", ".join(looks)
+
+    def logins(self, seen: Any) -> list[tuple[str, str]]:
+        return [login for name, part in self.parts.items() for login in part.logins(seen[name])]
+
+    def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
+        """The plan of each part. What is missing to one may be just what an earlier one is about to make."""
+        plans: dict[str, Plan] = {}
+        for name, part in self.parts.items():
+            plan = part.plan(seen[name], server, logins)
+            is_first = not any(earlier.statements for earlier in plans.values())
+            plans[name] = plan if is_first else replace(plan, missing=[])
+        return plans
+
+    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+        return self.as_one(self.plans(seen, server, logins))
+
+    def as_one(self, plans: dict[str, Plan]) -> Plan:
+        whole = Plan()
+        for name, plan in plans.items():
+            # What two parts need, such as the schema of two tables, is made once.
+            whole.statements += _besides(plan.statements, whole.statements)
+            whole.warnings += _besides(plan.warnings, whole.warnings)
+            whole.missing += _besides(plan.missing, whole.missing)
+            whole.hints.update(plan.hints)
+            whole.lasting = whole.lasting or plan.lasting
+            if isinstance(self.parts[name], Together):
+                whole.before.update(plan.before)
+                whole.after.update(plan.after)
+            elif plan.before != plan.after:
+                whole.before[name], whole.after[name] = plan.before, plan.after
+        return whole
+
+    def describe(self, seen: Any) -> dict[str, Any]:
+        described: dict[str, Any] = {}
+        for name, part in self.parts.items():
+            its = part.describe(seen[name])
+            described.update(its if isinstance(part, Together) else {name: its})
+        return described
+
+
+def _besides(those: list[Any], these: list[Any]) -> list[Any]:
+    present = set(these)
+    return [each for each in those if each not in present]
+
+
+class Stages(Together):
+    """Several resources of which each has a transaction of its own, one after the other.
+
+    All of them are looked at and planned before the first is touched, so that what cannot be done changes nothing.
+    """
 
 
 class Inspection(Protocol):
@@ -141,34 +214,41 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
 
     In check mode nothing is executed but the look: no lock, no WAL, and a standby serves.
     """
+    stages = resource if isinstance(resource, Stages) else Stages({resource.key: resource})
+    first: Plan | None = None
+    done: list[Statement] = []
     for last_try in [False] * (_TRIES - 1) + [True]:
-        server, seen = _look(session, resource)
-        logins = {user: session.can_login(user, password) for user, password in resource.logins(seen)}
-        plan = resource.plan(seen, server, logins)
-        warnings = plan.warnings + (plan.missing if check_mode else [])
+        server, seen = _look(session, stages)
+        logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
+        plans = stages.plans(seen, server, logins)
+        plan = stages.as_one(plans) if resource is stages else plans[resource.key]
+        first = first or plan
         if plan.missing and not check_mode:
-            raise Failure(" ".join(plan.missing), hint=UNCHANGED)
+            raise Failure(" ".join(plan.missing), hint=_unchanged(done))
         if plan.statements and not check_mode:
             if server.in_recovery:
                 raise Failure(
                     "The server is a read-only standby, and %d statements are due." % len(plan.statements),
                     hint="Connect to the primary.",
                     sqlstate="25006",
-                    queries=[str(statement) for statement in plan.statements],
+                    queries=_shown(plan.statements),
                 )
             try:
-                seen = _apply(session, resource, plan)
+                for name, stage in stages.parts.items():
+                    if plans[name].statements:
+                        seen[name] = _apply(session, stage, plans[name], done)
             except _Conflict as conflict:
                 if last_try:
                     raise conflict.failure from None
                 continue
+        statements = plan.statements if check_mode else done
         return Report(
             server=server,
-            changed=bool(plan.statements),
-            queries=[str(statement) for statement in plan.statements],
-            plan=plan,
-            warnings=warnings,
-            resource=resource.describe(seen),
+            changed=bool(statements),
+            queries=_shown(statements),
+            plan=first,
+            warnings=plan.warnings + (plan.missing if check_mode else []),
+            resource=resource.describe(seen if resource is stages else seen[resource.key]),
         )
     raise AssertionError("the last try returns or raises")
 
@@ -213,8 +293,12 @@ def _query(session: Session, resource: Resource | Inspection) -> list[str]:
         _server.LOOK,
         resource.look(session.version),
     )
+    return [*_questions(resource, session.version), query]
+
+
+def _questions(resource: Resource | Inspection, version: int) -> list[str]:
     questions = getattr(resource, "questions", None)
-    return [*(questions(session.version) if questions else []), query]
+    return questions(version) if questions else []
 
 
 def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, Any]:
@@ -231,54 +315,83 @@ def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, An
     return Server(**found["server"]), found["seen"]
 
 
-def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
-    """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back."""
-    queries = [str(statement) for statement in plan.statements]
-    message = [
-        "BEGIN",
-        *session.settings,
-        _LOCK,
-        *(statement.sql for statement in plan.statements),
-        *_query(session, resource),
-    ]
-    try:
-        found = session.send(message)
-    except session.Error as error:
-        session.roll_back()
-        failure = from_server(error, queries, *_aftermath(session, resource, plan))
-        raise (_Conflict(failure) if is_conflict(error) else failure) from None
-    left = resource.plan(found["seen"], Server(**found["server"]), None)
+def _apply(session: Session, resource: Resource, plan: Plan, done: list[Statement]) -> Any:
+    """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
+
+    :param done: what was committed before, which stays; what is committed here is added.
+    :returns: what the second look saw.
+    """
+    sent: list[Statement] = []
+    begin = ["BEGIN", *session.settings, _LOCK]
+    due = plan.statements
+    for _round in range(_ROUNDS):
+        sent += due
+        try:
+            found = session.send([*begin, *(statement.sql for statement in due), *_query(session, resource)])
+        except session.Error as error:
+            session.roll_back()
+            failure = from_server(error, _shown(sent), *_aftermath(session, resource, plan, done))
+            raise (_Conflict(failure) if is_conflict(error) else failure) from None
+        left = _left(session, resource, found, done)
+        if not (left.statements or left.missing):
+            break
+        # What was not sent is due to what was, or to something that somebody else has made or dropped meanwhile.
+        overtaken = not plan.lasting and not set(left.statements) <= set(sent)
+        if not overtaken:
+            break
+        begin, due = [], left.statements
     if left.statements or left.missing:
         session.roll_back()
-        changed, _hints = _aftermath(session, resource, plan)
+        changed, _hints = _aftermath(session, resource, plan, done)
         failure = Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
             % (listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
-            queries=queries,
+            queries=_shown(sent),
         )
-        # What was not sent is due to something that somebody else has made or dropped meanwhile.
-        overtaken = not plan.lasting and not set(left.statements) <= set(plan.statements)
         raise _Conflict(failure) if overtaken else failure
     try:
         session.send(["COMMIT"])
     except session.Error as error:
         # With an answer of the server's the COMMIT was refused; without one nobody knows.
         answered = getattr(error.diag, "message_primary", None)
-        unknown = "Whether the transaction was committed is not known."
-        raise from_server(error, queries, **({} if answered else {"changed": unknown})) from None
+        changed = _unchanged(done) if answered else "Whether the transaction was committed is not known."
+        raise from_server(error, _shown(sent), changed) from None
+    done += sent
     return found["seen"]
 
 
-def _aftermath(session: Session, resource: Resource, plan: Plan) -> tuple[str, dict[str, str]]:
+def _left(session: Session, resource: Resource, found: Any, done: list[Statement]) -> Plan:
+    """What is still to do after the statements, as the look inside the transaction shows it."""
+    try:
+        return resource.plan(found["seen"], Server(**found["server"]), None)
+    except Failure as failure:
+        session.roll_back()
+        raise Failure(
+            "%s %s" % (failure.msg, _unchanged(done)), failure.hint, failure.sqlstate, **failure.details
+        ) from None
+
+
+def _aftermath(session: Session, resource: Resource, plan: Plan, done: list[Statement]) -> tuple[str, dict[str, str]]:
     """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE."""
     if not plan.lasting:
-        return UNCHANGED, plan.hints
+        return _unchanged(done), plan.hints
+    before = " " + _unchanged(done) if done else ""
     try:
         server, seen = _look(session, resource)
         left = resource.plan(seen, server, None)
     except Failure:
-        return "Whether anything was changed is not known.", plan.hints
+        return "Whether anything was changed is not known.%s" % before, plan.hints
     if left.statements == plan.statements:
-        return UNCHANGED, left.hints
-    return "A part was done and stays; still to be done: %s." % (listed(left.statements) or "nothing"), left.hints
+        return _unchanged(done), left.hints
+    rest = listed(left.statements) or "nothing"
+    return "A part was done and stays; still to be done: %s.%s" % (rest, before), left.hints
+
+
+def _unchanged(done: list[Statement]) -> str:
+    """One sentence on what has changed when a transaction has come to nothing."""
+    return "What was done before it stays: %s." % listed(done, most=5) if done else UNCHANGED
+
+
+def _shown(statements: list[Statement]) -> list[str]:
+    return [str(statement) for statement in statements]

@@ -16,4 +16,4 @@ from ansible_collections.streamkap.neon.plugins.module_utils._errors import Fail
 def test_a_server_that_is_too_old_is_not_asked() -> None:
     session = SimpleNamespace(version=130014)
     with pytest.raises(Failure, match="The server is PostgreSQL 13, and this collection is for 14 and newer"):
-        _engine.converge(session, SimpleNamespace(), check_mode=True)
+        _engine.converge(session, SimpleNamespace(key="role"), check_mode=True)

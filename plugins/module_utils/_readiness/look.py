@@ -346,7 +346,7 @@ def administrators(
     if version >= 170000:
         by_version["idle_seconds"] = "extract(epoch FROM clock_timestamp() - s.inactive_since)::bigint"
     if version >= 180000:
-        by_version["unpublished"] = UNPUBLISHED.format(key=KEY)
+        by_version["unpublished"] = UNPUBLISHED
         by_version["publishes_generated"] = "p.pubgencols = 's'"
     return _LOOK.format(
         user=literal(user),

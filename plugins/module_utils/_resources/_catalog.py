@@ -22,12 +22,13 @@ KEY = """
      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END"""
 
 # From PostgreSQL 18 on, updates fail when the replica identity has a generated column that is not published.
-UNPUBLISHED = """(
+_UNPUBLISHED = """(
           SELECT coalesce(json_agg(g.attname), '[]')
             FROM pg_attribute g
            WHERE g.attrelid = c.oid AND NOT g.attisdropped
-             AND (g.attgenerated = 'v' OR g.attgenerated = 's' AND NOT EXISTS (SELECT FROM p WHERE p.pubgencols = 's'))
-             AND (c.relreplident = 'f' OR g.attname IN (SELECT k.attname {key})))"""
+             AND (g.attgenerated = 'v' OR g.attgenerated = 's' AND NOT EXISTS (SELECT FROM p WHERE p.pubgencols = 's'))%s)"""
+UNPUBLISHED = _UNPUBLISHED % (" AND (c.relreplident = 'f' OR g.attname IN (SELECT k.attname %s))" % KEY)
+UNPUBLISHED_IN_FULL = _UNPUBLISHED % ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal
-from ._catalog import KEY, UNPUBLISHED, Relation, pairs
+from ._catalog import KEY, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
 
 # As PostgreSQL orders them, and all of them is its default.
 _ACTIONS = ("insert", "update", "delete", "truncate")
@@ -100,6 +100,7 @@ SELECT json_build_object(
       'deferrable', EXISTS (SELECT FROM pg_index i
                              WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate),
       'unpublished', {unpublished},
+      'unpublished_in_full', {unpublished_in_full},
       'columns', CASE WHEN (n.nspname::text, c.relname::text) IN (SELECT * FROM unnest({with_columns})) THEN (
           SELECT json_object_agg(a.attname, a.attgenerated)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END)), '[]')
@@ -246,7 +247,7 @@ class _Catalog:
         relations = [
             Relation(
                 name=QualifiedName(row["schema"], row["name"]),
-                **{key: value for key, value in row.items() if key not in ("schema", "name")},
+                **{key: value for key, value in row.items() if key not in ("schema", "name", "unpublished_in_full")},
             )
             for row in seen["relations"]
         ]
@@ -353,11 +354,12 @@ class Publication:
             "published_columns": "NULL",
             "published_where": "NULL",
             "unpublished": "'[]'::json",
+            "unpublished_in_full": "'[]'::json",
         }
         if version >= 150000:
             by_version.update(_PUBLISHED_SINCE_15)
         if version >= 180000:
-            by_version["unpublished"] = UNPUBLISHED.format(key=KEY)
+            by_version.update(unpublished=UNPUBLISHED, unpublished_in_full=UNPUBLISHED_IN_FULL)
         return _LOOK.format(
             name=literal(self.name),
             named=pairs([*self.tables, *self.exclude_tables]),
@@ -836,6 +838,20 @@ class Publication:
         if self.owner is not None:
             shown["owner"] = published.owner
         return shown
+
+
+def with_full_identity(seen: Any, tables: Iterable[str]) -> Any:
+    """What would be seen if these tables had their full replica identity already."""
+    full = set(tables)
+    return {
+        **seen,
+        "relations": [
+            {**row, "identity": "f", "key": [], "unpublished": row["unpublished_in_full"]}
+            if str(QualifiedName(row["schema"], row["name"])) in full
+            else row
+            for row in seen["relations"]
+        ],
+    }
 
 
 def _schemas(names: list[str] | None, option: str) -> list[str]:

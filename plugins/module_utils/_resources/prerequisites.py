@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection.
+
+"""All that a connector needs of a database, composed of the resources that are it.
+
+One transaction holds everything but two things. Giving a table its full replica identity locks it against reading and writing, so that
+has a short one of its own. And a slot is no object of a transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._engine import Plan, Resource, Stages, Together
+from .._errors import Failure
+from .._server import Server
+from .grant import Grant
+from .heartbeat_table import HeartbeatTable
+from .publication import Publication, with_full_identity
+from .replica_identity import ReplicaIdentity
+from .role import Role
+from .signal_table import SignalTable
+from .slot import Slot
+
+# Fixed by Streamkap, which recognizes its tables by these names only.
+_SIGNAL_TABLE = "streamkap_signal"
+_HEARTBEAT_TABLE = "streamkap_heartbeat"
+
+
+class Prerequisites(Stages):
+    """What a connector needs of the current database.
+
+    :param bypassrls: None leaves it as it is.
+    :param schemas: their tables are captured, and the single ``tables``, but not ``exclude_tables``.
+    :param keyless_tables: what to do about tables whose updates could not be published: fail, skip or replica_identity_full.
+    :param publication_scope: tables, schemas or all_tables.
+    :param slot: empty when none is to be made.
+    """
+
+    key = "prerequisites"
+
+    def __init__(
+        self,
+        connector_user: str,
+        connector_password: str,
+        connector_role: str,
+        bypassrls: bool | None,
+        schemas: list[str],
+        tables: list[str],
+        exclude_tables: list[str],
+        database_privileges: list[str],
+        schema_privileges: list[str],
+        signal_schema: str,
+        heartbeat: bool,
+        keyless_tables: str,
+        publication: str,
+        publication_scope: str,
+        publish_via_partition_root: bool,
+        slot: str,
+    ) -> None:
+        _check_options(connector_user, connector_role, schemas, tables, publication_scope)
+        privileges = {
+            "role": connector_role,
+            "database_privileges": database_privileges,
+            "schema_privileges": schema_privileges,
+            "table_privileges": ["SELECT"],
+        }
+        before: dict[str, Resource] = {
+            "connector_role": _role(connector_role, login=False),
+            "connector_user": _role(
+                connector_user,
+                password=connector_password,
+                replication=True,
+                bypassrls=bypassrls,
+                member_of=[connector_role],
+            ),
+        }
+        if schemas:
+            before["privileges_on_schemas"] = _grant(
+                **privileges, schemas=schemas, exclude_tables=exclude_tables, default_table_privileges=["SELECT"]
+            )
+        if tables:
+            before["privileges_on_tables"] = _grant(**privileges, tables=tables)
+        own = {"signal_table": SignalTable(signal_schema, _SIGNAL_TABLE, [connector_role], "present")}
+        if heartbeat:
+            own["heartbeat_table"] = HeartbeatTable(signal_schema, _HEARTBEAT_TABLE, [connector_role], "present")
+        before.update(own)
+        published = _publication(
+            publication,
+            publication_scope,
+            schemas,
+            [*tables, *(str(table.table) for table in own.values())],
+            exclude_tables,
+            keyless_tables="skip" if keyless_tables == "skip" else "fail",
+            via_root=publish_via_partition_root,
+        )
+        if keyless_tables == "replica_identity_full":
+            stages: dict[str, Resource] = {
+                "access": Together(before),
+                "replica_identities": Together(_identities(schemas, tables, exclude_tables)),
+                "published": Together({"publication": published}),
+            }
+        else:
+            stages = {"access": Together({**before, "publication": published})}
+        if slot:
+            stages["slot"] = _slot(slot, publication)
+        super().__init__(stages)
+
+    def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
+        identities = self.parts.get("replica_identities")
+        if identities:
+            becoming = identities.plan(seen["replica_identities"], server, logins).after
+            full = [table for tables in becoming.values() for table in tables]
+            published = with_full_identity(seen["published"]["publication"], full)
+            seen = {**seen, "published": {"publication": published}}
+        return super().plans(seen, server, logins)
+
+    def describe(self, seen: Any) -> dict[str, Any]:
+        """The tables by their names only: there may be many thousands."""
+        described = super().describe(seen)
+        publication = described["publication"]
+        shown = ("connector_role", "connector_user", "signal_table", "heartbeat_table", "slot")
+        return {
+            **{name: described.get(name) for name in shown},
+            "publication": {key: value for key, value in publication.items() if key != "tables"},
+            "tables": [table["name"] for table in publication["tables"]],
+        }
+
+
+def _check_options(user: str, role: str, schemas: list[str], tables: list[str], publication_scope: str) -> None:
+    if not (schemas or tables):
+        raise Failure(
+            "Nothing to capture: schemas and tables are both empty.",
+            hint="Name the schemas whose tables are to be captured in schemas, or single tables in tables.",
+        )
+    if user == role:
+        raise Failure(
+            "connector_user and connector_role are both %s." % user,
+            hint="One is a login, the other the group that it is a member of: give them two names.",
+        )
+    if publication_scope == "schemas" and not schemas:
+        raise Failure(
+            "publication_scope is schemas, and schemas is empty.", hint="List them, or use publication_scope: tables."
+        )
+
+
+def _role(name: str, login: bool = True, **given: Any) -> Role:
+    options = dict.fromkeys(
+        ("replication", "bypassrls", "password", "member_of", "connection_limit", "comment", "reassign_owned_to")
+    )
+    fixed = {"state": "present", "update_password": "always", "used_elsewhere": "fail"}
+    return Role(name=name, login=login, **{**options, **fixed, **given})
+
+
+def _grant(**given: Any) -> Grant:
+    options = dict.fromkeys(
+        ("schemas", "tables", "exclude_tables", "default_table_privileges", "default_privileges_for")
+    )
+    return Grant(state="present", exclusive=False, **{**options, **given})
+
+
+def _identities(schemas: list[str], tables: list[str], exclude_tables: list[str]) -> dict[str, Resource]:
+    by_option: dict[str, dict[str, Any]] = {
+        "replica_identity_of_schemas": {"schemas": schemas, "tables": None, "exclude_tables": exclude_tables},
+        "replica_identity_of_tables": {"schemas": None, "tables": tables, "exclude_tables": None},
+    }
+    return {
+        name: ReplicaIdentity(identity="full", index=None, only_keyless=True, **options)
+        for name, options in by_option.items()
+        if options["schemas"] or options["tables"]
+    }
+
+
+def _publication(
+    name: str,
+    scope: str,
+    schemas: list[str],
+    tables: list[str],
+    exclude_tables: list[str],
+    keyless_tables: str,
+    via_root: bool,
+) -> Publication:
+    one_by_one = schemas if scope == "tables" and schemas else None
+    return Publication(
+        name=name,
+        state="present",
+        all_tables=scope == "all_tables",
+        schemas=schemas if scope == "schemas" else None,
+        tables=None if scope == "all_tables" else tables,
+        tables_from_schemas=one_by_one,
+        exclude_tables=exclude_tables if one_by_one else None,
+        keyless_tables=keyless_tables,
+        publish=None,
+        publish_via_partition_root=via_root,
+        owner=None,
+        exclusive=True,
+    )
+
+
+def _slot(name: str, publication: str) -> Slot:
+    return Slot(
+        name=name,
+        plugin="pgoutput",
+        publication=publication,
+        failover=None,
+        two_phase=None,
+        state="present",
+        force=False,
+        recreate_lost=False,
+    )

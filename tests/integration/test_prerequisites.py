@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, the streamkap.neon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module prerequisites: everything at once, as the single modules would have made it, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from support.hurting import PASSWORD, USER, lay_out_what_hurts, make_user_where_sql_cannot, variables
+from support.modules import run_module
+from support.neon import Database
+from support.proxy import proxy
+
+Run = Callable[..., dict[str, object]]
+
+# The modules that the whole is made of, and what of the whole each must find done.
+ROLE = {"name": "streamkap_role", "login": False}
+CONNECTOR = {"name": USER, "password": PASSWORD, "replication": True, "member_of": ["streamkap_role"]}
+WANTED = {"connector_password": PASSWORD, "schemas": ["app", "billing"]}
+
+
+@pytest.fixture(autouse=True)
+def user_where_sql_cannot(database: Database) -> None:
+    make_user_where_sql_cannot(database.server)
+
+
+def test_the_single_modules_find_everything_done(database: Database, run: Run) -> None:
+    lay_out_what_hurts(database)
+    given = variables(database)
+    schemas, excluded = given["cdc_schemas"], given["cdc_exclude_tables"]
+    result = run(
+        "prerequisites",
+        connector_password=PASSWORD,
+        schemas=schemas,
+        exclude_tables=excluded,
+        keyless_tables="replica_identity_full",
+    )
+    assert result["changed"], result
+    own = ["streamkap.streamkap_signal", "streamkap.streamkap_heartbeat"]
+    for module, options in [
+        ("role", ROLE),
+        ("role", CONNECTOR),
+        (
+            "grant",
+            {
+                "role": "streamkap_role",
+                "schemas": schemas,
+                "exclude_tables": excluded,
+                "database_privileges": ["CONNECT"],
+                "schema_privileges": ["USAGE", "CREATE"],
+                "table_privileges": ["SELECT"],
+                "default_table_privileges": ["SELECT"],
+            },
+        ),
+        ("signal_table", {"grant_to": ["streamkap_role"]}),
+        ("heartbeat_table", {"grant_to": ["streamkap_role"]}),
+        (
+            "replica_identity",
+            {"schemas": schemas, "exclude_tables": excluded, "identity": "full", "only_keyless": True},
+        ),
+        (
+            "publication",
+            {
+                "tables_from_schemas": schemas,
+                "exclude_tables": excluded,
+                "tables": own,
+                "publish_via_partition_root": True,
+            },
+        ),
+        ("slot", {"publication": "streamkap_pub"}),
+    ]:
+        found = run(module, **options)
+        assert found["changed"] is False, (module, found)
+
+
+def test_a_check_shows_the_statements_that_a_run_sends(run: Run) -> None:
+    planned = run("prerequisites", check=True, **WANTED)
+    made = run("prerequisites", **WANTED)
+    assert planned["queries"] == made["queries"]
+    assert planned["diff"] == made["diff"]
+    assert not [warning for warning in planned["warnings"] if "does not exist" in warning]
+    again = run("prerequisites", **WANTED)
+    assert (again["changed"], again["queries"], again["diff"]) == (False, [], {"before": "", "after": ""})
+    assert again["prerequisites"] == made["prerequisites"] | {"slot": again["prerequisites"]["slot"]}
+
+
+def test_the_signal_table_may_lie_in_a_captured_schema(run: Run) -> None:
+    assert run("prerequisites", signal_schema="app", **WANTED)["changed"]
+    assert run("prerequisites", signal_schema="app", **WANTED)["changed"] is False
+
+
+@pytest.mark.postgres(17)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schemas": []}, "Nothing to capture: schemas and tables are both empty."),
+        ({"connector_role": USER}, f"connector_user and connector_role are both {USER}."),
+        ({"schemas": [], "tables": ["app.orders"], "publication_scope": "schemas"}, "and schemas is empty."),
+        ({"tables": ["app.Orders"]}, "did you mean app.orders"),
+        ({"slot": "Capital"}, "'Capital' cannot be the name of a slot"),
+        ({"publication_scope": "all_tables"}, "may publish all tables"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_sent(database: Database, run: Run, given: dict, said: str) -> None:
+    result = run("prerequisites", **{**WANTED, **given})
+    assert said in result["msg"]
+    assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
+
+
+def test_nothing_stays_when_the_last_of_the_transaction_is_refused(database: Database, run: Run) -> None:
+    """Not even the roles, which come first and belong to the whole server."""
+    database.admin(
+        """
+        CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+        CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE PUBLICATION') EXECUTE FUNCTION public.refuse()
+        """
+    )
+    roles = database.admin("SELECT rolname, rolreplication FROM pg_roles ORDER BY 1")
+    result = run("prerequisites", **WANTED)
+    assert "not today" in result["msg"]
+    assert "Nothing was changed." in result["msg"]
+    assert database.admin("SELECT rolname, rolreplication FROM pg_roles ORDER BY 1") == roles
+    assert database.admin("SELECT count(*) FROM pg_namespace WHERE nspname = 'streamkap'") == [(0,)]
+    database.admin("DROP EVENT TRIGGER refuse")
+    assert run("prerequisites", **WANTED)["changed"]
+
+
+def test_what_was_done_before_a_refusal_in_a_later_transaction_stays_and_is_said(database: Database, run: Run) -> None:
+    database.sql("BEGIN; CREATE TABLE app.keyless (id int); COMMIT")
+    with database.server.restarted(max_replication_slots=1):
+        # Whoever takes the last slot meanwhile: the look found one free.
+        database.admin(
+            """
+            CREATE FUNCTION public.take() RETURNS event_trigger LANGUAGE plpgsql AS $$
+              BEGIN PERFORM pg_create_physical_replication_slot('taken'); END $$;
+            CREATE EVENT TRIGGER take ON ddl_command_end WHEN TAG IN ('CREATE PUBLICATION') EXECUTE FUNCTION public.take();
+            ALTER FUNCTION public.take() SECURITY DEFINER
+            """
+        )
+        result = run("prerequisites", keyless_tables="replica_identity_full", **WANTED)
+        assert "What was done before it stays: " in result["msg"]
+        assert "all replication slots are in use" in result["msg"]
+        assert database.admin("SELECT pubname FROM pg_publication") == [("streamkap_pub",)]
+        database.admin("DROP EVENT TRIGGER take; SELECT pg_drop_replication_slot('taken')")
+        again = run("prerequisites", keyless_tables="replica_identity_full", **WANTED)
+        assert [query.split("(")[0] for query in again["queries"]][-1] == "SELECT pg_create_logical_replication_slot"
+        assert len(again["queries"]) == 2
+        database.admin("SELECT pg_drop_replication_slot('streamkap_pgoutput_slot')")
+
+
+@pytest.mark.postgres(17, 18)
+def test_a_table_that_full_replica_identity_does_not_help_is_found_first(database: Database, run: Run) -> None:
+    """From 18 on the generated column would have to be published for that."""
+    database.sql("CREATE TABLE app.keyless (id int, twice int GENERATED ALWAYS AS (id * 2) STORED)")
+    result = run("prerequisites", keyless_tables="replica_identity_full", **WANTED)
+    if database.server.major < 18:
+        assert result["changed"]
+        return
+    assert "app.keyless (its replica identity has the generated column twice" in result["msg"]
+    assert database.admin("SELECT relreplident FROM pg_class WHERE relname = 'keyless'") == [("d",)]
+    assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
+
+
+@pytest.mark.postgres(14, 18)
+@pytest.mark.parametrize("tables", [10, 1000])
+def test_as_many_round_trips_for_any_number_of_tables(database: Database, tables: int) -> None:
+    schemas = 1 if tables == 10 else 50
+    for schema in range(schemas):
+        database.sql(f"CREATE SCHEMA s{schema}")
+        database.sql(
+            "DO $$ BEGIN FOR i IN 1..%d LOOP EXECUTE format('CREATE TABLE s%d.t%%s (id int PRIMARY KEY)', i); END LOOP; END $$"
+            % (tables // schemas, schema)
+        )
+    wanted = {"connector_password": PASSWORD, "schemas": [f"s{schema}" for schema in range(schemas)]}
+    counts = []
+    with proxy(database.server.port) as through:
+        for _run in range(2):
+            through.reset()
+            assert "msg" not in run_module("prerequisites", dsn=through.dsn(database.dsn), **wanted)
+            counts.append((through.counts.connections, through.counts.queries))
+    # One to look; and where something differs two for the transaction, and two for the slot.
+    assert counts == [(1, 5), (1, 1)]
