@@ -96,6 +96,11 @@ class QualifiedName:
     def sql(self) -> str:
         return "%s.%s" % (ident(self.schema), ident(self.name))
 
+    @property
+    def plain(self) -> str:
+        """As Debezium and Streamkap write it: the parts with a dot between them, without quotes."""
+        return "%s.%s" % (self.schema, self.name)
+
     def __str__(self) -> str:
         """As ``parse`` reads it."""
         return ".".join(ident(part) if _NEEDS_QUOTES.search(part) else part for part in (self.schema, self.name))

@@ -175,11 +175,14 @@ prerequisites:
     publication:
       description: The publication, as M(streamkap.neon.publication) returns it, but without its tables.
       type: dict
-    tables:
-      description: The tables that the publication names, sorted.
+    captured:
+      description:
+        - The tables that are captured, sorted, as Debezium and Streamkap write names, without quotes.
+        - Null where the publication does not name them, that is with another O(publication_scope) than V(tables) and without
+          O(publish_via_partition_root). M(streamkap.neon.readiness_info) tells then.
       type: list
       elements: str
-      sample: [app.orders, streamkap.streamkap_signal]
+      sample: [app.orders]
     slot:
       description: The slot, as M(streamkap.neon.slot) returns it; null when there is to be none.
       type: dict

@@ -252,6 +252,14 @@ tables:
       type: list
       elements: str
       sample: [tables_readable]
+captured:
+  description:
+    - The names under which the changes of RV(tables) come, sorted, as Debezium and Streamkap write names, without quotes.
+    - Partitions come under the name of the partitioned table, unless the publication publishes them under their own.
+  returned: success
+  type: list
+  elements: str
+  sample: [app.orders, billing.invoices]
 publication:
   description: The publication, or null when none was named.
   returned: success

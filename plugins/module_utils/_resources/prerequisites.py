@@ -17,6 +17,7 @@ from typing import Any
 from .._engine import Plan, Resource, Stages, Together
 from .._errors import Failure
 from .._server import Server
+from .._sql import QualifiedName
 from .grant import Grant
 from .heartbeat_table import HeartbeatTable
 from .publication import Publication, with_full_identity
@@ -108,6 +109,9 @@ class Prerequisites(Stages):
         if slot:
             stages["slot"] = _slot(slot, publication)
         super().__init__(stages)
+        self.own = [table.table for table in own.values()]
+        # Otherwise the publication names schemas, or the tables of which the partitions are captured.
+        self.names_captured = publication_scope == "tables" and publish_via_partition_root
 
     def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
         identities = self.parts.get("replica_identities")
@@ -122,11 +126,12 @@ class Prerequisites(Stages):
         """The tables by their names only: there may be many thousands."""
         described = super().describe(seen)
         publication = described["publication"]
+        names = [QualifiedName.parse(table["name"]) for table in publication["tables"]]
         shown = ("connector_role", "connector_user", "signal_table", "heartbeat_table", "slot")
         return {
             **{name: described.get(name) for name in shown},
             "publication": {key: value for key, value in publication.items() if key != "tables"},
-            "tables": [table["name"] for table in publication["tables"]],
+            "captured": sorted(name.plain for name in names if name not in self.own) if self.names_captured else None,
         }
 
 

@@ -151,6 +151,7 @@ class Readiness:
             "counts": counts,
             "checks": results,
             "tables": _tables(subject, failures),
+            "captured": _captured(subject, failures),
             "publication": _publication(subject),
             "slot": _slot(subject),
             "connector": {"user": self.options.user, "looked": bool(other and not other.refused)},
@@ -186,6 +187,23 @@ def _tables(subject: Subject, failures: list[dict[str, Any]]) -> list[dict[str, 
         }
         for table in shown
     ]
+
+
+def _captured(subject: Subject, failures: list[dict[str, Any]]) -> list[str]:
+    """Under which names changes come: those of partitions under the partitioned table's, or under the partitions' own."""
+    unpublishable = {name for each in failures if each["id"] == "tables_publishable" for name in each["objects"]}
+    found = subject.seen["publication"]
+    via_root = found["via_root"] if found else True
+    names = set()
+    for table in subject.tables:
+        if not _is_shown(table, subject) or str(table.name) in unpublishable:
+            continue
+        if via_root:
+            above = [member for member in subject.lineage(table) if member.wanted or member.published]
+            names.add(above[-1].name.plain)
+        elif table.kind != "p":
+            names.add(table.name.plain)
+    return sorted(names)
 
 
 def _is_shown(table: Table, subject: Subject) -> bool:
