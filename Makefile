@@ -64,9 +64,9 @@ lint: $(TEST)/.stamp ## Run the linters
 docs: $(TEST)/.stamp ## Write the pages that are generated from the code
 	@$(TEST)/bin/python tests/support/checks_page.py
 
-bench: $(BENCH)/.stamp ## Measure beside community.postgresql, and write docs/benchmarks (QUICK=1: small, to .cache)
+bench: $(BENCH)/.stamp ## Measure beside community.postgresql, and write docs/benchmarks (QUICK=1 for a look, MINUTES=60 for more runs)
 	@$(BENCH)/bin/python tests/support/binaries.py 17
-	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick)
+	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
 clean: ## Remove what this Makefile has set up
 	rm -rf .venv .cache tests/output

@@ -101,7 +101,8 @@ class Stage:
 
     def forget(self, size: Size) -> None:
         """Makes room: fifty thousand tables are four times as many files."""
-        self.server.sql(f'DROP DATABASE "{self._templates.pop(size).name}"')
+        if size in self._templates:
+            self.server.sql(f'DROP DATABASE "{self._templates.pop(size).name}"')
 
     def _template(self, size: Size) -> Database:
         if size not in self._templates:
