@@ -9,13 +9,14 @@ PIP = -m pip --disable-pip-version-check install --quiet
 DEMO = .venv/demo
 TEST = .venv/test
 DEBEZIUM = .venv/debezium
+BENCH = .venv/bench
 
 # Two servers at a time; all tests of one version run on the same one.
 JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration debezium debezium-with-java molecule sanity lint docs clean
+.PHONY: help demo test unit integration debezium debezium-with-java molecule sanity lint docs bench clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -63,12 +64,17 @@ lint: $(TEST)/.stamp ## Run the linters
 docs: $(TEST)/.stamp ## Write the pages that are generated from the code
 	@$(TEST)/bin/python tests/support/checks_page.py
 
+bench: $(BENCH)/.stamp ## Measure beside community.postgresql, and write docs/benchmarks (QUICK=1 for a look, MINUTES=60 for more runs)
+	@$(BENCH)/bin/python tests/support/binaries.py 17
+	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
+
 clean: ## Remove what this Makefile has set up
 	rm -rf .venv .cache tests/output
 
 $(DEMO)/.stamp: demo/requirements.txt requirements.txt
 $(TEST)/.stamp: tests/requirements.txt tests/requirements-lint.txt requirements.txt
 $(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-lint.txt requirements.txt
+$(BENCH)/.stamp: bench/requirements.txt requirements.txt
 
 .venv/%/.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,6 +6,8 @@
 
 binaries    where the PostgreSQL programs come from
 postgres    a throw-away server, and a hot standby of it
+pooler      what lets everything through but replication
+proxy       a network that takes its time, and counts round trips
 neon        Neon's roles and an application's database on such a server
 modules     a module of the collection in this process, or a real ansible-playbook
 fixtures    pytest: a server for each version, and a fresh database for each test
