@@ -196,8 +196,8 @@ class _Front:
             self._warnings.append(warning)
 
     def fail_json(self, **result: Any) -> NoReturn:
-        if "exception" not in result and sys.exc_info()[0] and _tells_tracebacks(before=Display().verbosity >= 3):
-            result["exception"] = traceback.format_exc()
+        if "exception" not in result and _tells_tracebacks(before=bool(sys.exc_info()[0]) and Display().verbosity >= 3):
+            result["exception"] = traceback.format_exc() if sys.exc_info()[0] else "".join(traceback.format_stack())
         self._end({**result, "failed": True})
 
     def exit_json(self, **result: Any) -> NoReturn:

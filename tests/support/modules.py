@@ -60,15 +60,16 @@ def run_module(module: str, /, *, check: bool = False, diff: bool = True, **opti
         in_process = importlib.import_module("ansible_collections.streamkap.neon.plugins.action.in_process")
         result = in_process.run_here(f"streamkap.neon.{module}", options, check)
     else:
-        result = _run_ansible_module(module, options, {"check_mode": check, "diff": diff})
+        internal = {"module_name": f"streamkap.neon.{module}", "check_mode": check, "diff": diff}
+        result = _run_ansible_module(
+            module, {**options, **{f"_ansible_{key}": given for key, given in internal.items()}}
+        )
     result["warnings"] = [_message(warning) for warning in result.get("warnings", [])]
     return result
 
 
-def _run_ansible_module(module: str, options: dict[str, object], internal: dict[str, object]) -> dict[str, object]:
+def _run_ansible_module(module: str, arguments: dict[str, object]) -> dict[str, object]:
     imported = importlib.import_module(f"ansible_collections.streamkap.neon.plugins.modules.{module}")
-    internal = {"module_name": f"streamkap.neon.{module}", "inject_invocation": True, **internal}
-    arguments = {**options, **{f"_ansible_{key}": value for key, value in internal.items()}}
     output = io.StringIO()
     with _started_by_ansible(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         imported.main()
