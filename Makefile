@@ -16,7 +16,7 @@ JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration debezium debezium-with-java molecule sanity lint docs bench clean
+.PHONY: help demo test unit integration ways debezium debezium-with-java molecule sanity lint docs bench clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -25,7 +25,7 @@ help: ## Show this list
 demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration debezium molecule sanity lint ## Run all tests
+test: unit integration ways debezium molecule sanity lint ## Run all tests
 
 unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
 	@echo "Unit tests"
@@ -35,6 +35,10 @@ integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
 	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
+
+ways: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
+	@echo "Unit and integration tests in both ways, on two versions of ansible-core"
+	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/ways.sh $(SELECTION)
 
 # Nothing is downloaded where it could not run.
 debezium: ## Test with the real Debezium as the connector (needs Java 17; PG= and K= select)

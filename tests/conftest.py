@@ -7,6 +7,9 @@
 `pytest tests/unit` needs no server; `pytest tests/integration` starts one of every version of PostgreSQL from 14 to 18,
 with `--postgres 17` of these versions only (may be repeated, or hold commas). So does `pytest tests/debezium`, which needs
 Java besides. The fixtures of both are those of support/fixtures.py.
+
+`--modules ordinary` has all modules run as on any host but the controller; else they run in Ansible's own process, see
+plugins/action/in_process.py.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ import argparse
 import os
 import sys
 
+import ansible.release
 import pytest
 
+from support import modules
 from support.binaries import VERSIONS
 from support.modules import collections_path
 
@@ -33,6 +38,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MAJOR[,MAJOR...]",
         help=f"PostgreSQL versions to test on (default: all of {', '.join(map(str, VERSIONS))})",
     )
+    parser.addoption(
+        "--modules",
+        choices=modules.WAYS,
+        default=modules.WAY,
+        help="the way in which the collection's modules run (default: %(default)s)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    modules.WAY = config.getoption("modules")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"modules: {config.getoption('modules')}, ansible-core {ansible.release.__version__}"
 
 
 def _majors(text: str) -> list[int]:

@@ -219,8 +219,8 @@ def test_password_cannot_be_told_where_the_server_does_not_ask_for_it(database: 
 
 
 def test_expired_password_is_a_warning(database: Database, run: Run) -> None:
-    database.sql("CREATE ROLE r LOGIN PASSWORD 'x' VALID UNTIL '2020-01-01 00:00 UTC'")
-    result = run("role", name="r", password="x")
+    database.sql("CREATE ROLE r LOGIN PASSWORD 'Made-up-5' VALID UNTIL '2020-01-01 00:00 UTC'")
+    result = run("role", name="r", password="Made-up-5")
     assert not result["changed"]
     (warning,) = result["warnings"]
     assert "expired at 2020-01-01T00:00:00+00:00" in warning

@@ -7,6 +7,9 @@
     result = run_module("slot", dsn=database.dsn, name="s", check=True)
     run = run_playbook("streamkap.neon.setup", extra_vars={"cdc_dsn": database.dsn})
 
+Both go the way that WAY names: that of plugins/action/in_process.py, or that of modules elsewhere, with the real AnsibleModule
+and, in a playbook, with a process for each module.
+
 Works on ansible-core 2.16 and newer.
 """
 
@@ -32,6 +35,10 @@ from ansible.module_utils.common import warnings
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".cache" / "collections"
 
+IN_PROCESS, ORDINARY = WAYS = ("in-process", "ordinary")
+# Which of them tests go is said by pytest's option --modules.
+WAY = IN_PROCESS
+
 RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*)$", re.MULTILINE)
 
 
@@ -45,20 +52,28 @@ def collections_path() -> Path:
 
 
 def run_module(module: str, /, *, check: bool = False, diff: bool = True, **options: object) -> dict[str, object]:
-    """Runs a module of the collection with the real AnsibleModule, and returns its result as the module gave it.
+    """Runs a module of the collection in this process, and returns its result as the module gave it.
 
     The collection must be importable, which tests/conftest.py sees to.
-    An exception that the module does not handle is the caller's.
     """
+    if WAY == IN_PROCESS:
+        in_process = importlib.import_module("ansible_collections.streamkap.neon.plugins.action.in_process")
+        result = in_process.run_here(f"streamkap.neon.{module}", options, check)
+    else:
+        internal = {"module_name": f"streamkap.neon.{module}", "check_mode": check, "diff": diff}
+        result = _run_ansible_module(
+            module, {**options, **{f"_ansible_{key}": given for key, given in internal.items()}}
+        )
+    result["warnings"] = [_message(warning) for warning in result.get("warnings", [])]
+    return result
+
+
+def _run_ansible_module(module: str, arguments: dict[str, object]) -> dict[str, object]:
     imported = importlib.import_module(f"ansible_collections.streamkap.neon.plugins.modules.{module}")
-    internal = {"module_name": f"streamkap.neon.{module}", "check_mode": check, "diff": diff}
-    arguments = {**options, **{f"_ansible_{key}": value for key, value in internal.items()}}
     output = io.StringIO()
     with _started_by_ansible(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         imported.main()
-    result = json.loads(output.getvalue())
-    result["warnings"] = [_message(warning) for warning in result.get("warnings", [])]
-    return result
+    return json.loads(output.getvalue())
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,9 @@ def run_playbook(
         command = [str(program), _text_or_name(playbook, folder / "play.yml")]
         if inventory:
             command += ["--inventory", _text_or_name(inventory, folder / "hosts.yml")]
+        if WAY == ORDINARY:
+            # Wins over what inventories and the implicit localhost say.
+            extra_vars = {"ansible_python_interpreter": another_python(folder), **(extra_vars or {})}
         if extra_vars:
             (folder / "vars.json").write_text(json.dumps(extra_vars))
             command += ["--extra-vars", f"@{folder / 'vars.json'}"]
@@ -113,6 +131,14 @@ def run_playbook(
             timeout=300,
         )
     return PlaybookRun(run.returncode, run.stdout, run.stderr, _recap(run.stdout))
+
+
+def another_python(folder: Path) -> str:
+    """Makes an interpreter that is the controller's, but not to be told from another one."""
+    wrapper = folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
 
 
 @contextlib.contextmanager

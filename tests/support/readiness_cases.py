@@ -147,11 +147,14 @@ TASKS = {
 
 
 def breaks(check: str, *majors: int) -> Callable[[Callable[[Ready], object]], Callable[[Ready], object]]:
-    """majors: the versions on which the check can fail; all when none are given."""
+    """majors: the oldest and the newest version on which the check can fail; of all when none are given.
+
+    What the versions between would show, the looks at a database in which nothing is wrong do.
+    """
 
     def declare(case: Callable[[Ready], object]) -> Callable[[Ready], object]:
         CASES[check] = case if _is_generator(case) else lambda ready: iter([case(ready)])
-        VERSIONS[check] = majors or (14, 15, 16, 17, 18)
+        VERSIONS[check] = majors or (14, 18)
         return case
 
     return declare
@@ -487,20 +490,20 @@ breaks("publication_operations")(owner_broke("ALTER PUBLICATION streamkap_pub SE
 breaks("partition_root")(
     owner_broke(*PARTITIONED, "ALTER PUBLICATION streamkap_pub SET (publish_via_partition_root = false)")
 )
-breaks("column_lists", 15, 16, 17, 18)(
+breaks("column_lists", 15, 18)(
     owner_broke(
         "ALTER PUBLICATION streamkap_pub DROP TABLE app.orders",
         "ALTER PUBLICATION streamkap_pub ADD TABLE app.orders (status, customer_id)",
     )
 )
-breaks("row_filters_use_key", 15, 16, 17, 18)(
+breaks("row_filters_use_key", 15, 18)(
     owner_broke(
         "ALTER PUBLICATION streamkap_pub DROP TABLE app.orders",
         "ALTER PUBLICATION streamkap_pub ADD TABLE app.orders WHERE (status <> 'open')",
         then=frozenset({"no_row_filters"}),
     )
 )
-breaks("no_row_filters", 15, 16, 17, 18)(
+breaks("no_row_filters", 15, 18)(
     owner_broke(
         "ALTER PUBLICATION streamkap_pub DROP TABLE app.orders",
         "ALTER PUBLICATION streamkap_pub ADD TABLE app.orders WHERE (id > 5)",
