@@ -194,7 +194,7 @@ def test_a_keyless_table_fails_before_anything_is_changed(database: Database) ->
         ("CREATE TYPE app.nothing AS ENUM ()", "app.nothing (an enum without labels)", None),
         (
             "CREATE SCHEMA streamkap; CREATE TABLE streamkap.streamkap_signal (id int, what text)",
-            "streamkap.streamkap_signal: its columns are id, what",
+            "streamkap.streamkap_signal exists with another shape than a signal table: its columns are id, what",
             {"cdc_signal_schema": "streamkap_2"},
         ),
     ],
