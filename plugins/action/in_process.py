@@ -220,7 +220,7 @@ class _Front:
             result["warnings"] = self._warnings
         if self._deprecations:
             result["deprecations"] = self._deprecations
-        raise _Done(json.loads(json.dumps(self._masked(result))))
+        raise _Done(json.loads(json.dumps(self._masked(result), default=list)))
 
     def _masked(self, result: dict[str, Any]) -> dict[str, Any]:
         masked = remove_values(result, self.no_log_values)

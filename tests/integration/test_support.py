@@ -15,8 +15,9 @@ from pathlib import Path
 
 import psycopg2.errors
 import pytest
+import yaml
 
-from support import neon
+from support import modules, neon
 from support.modules import run_playbook
 from support.neon import Database
 from support.postgres import Server
@@ -201,3 +202,10 @@ def _eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.postgres(18)
+def test_playbooks_go_the_way_that_was_chosen(database: Database) -> None:
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"streamkap.neon.slot": {"dsn": database.dsn}}]}]
+    run = run_playbook(yaml.safe_dump(play), check=True, verbosity=3)
+    assert ("Using module file" in run.stdout) == (modules.WAY == modules.ORDINARY)

@@ -2,14 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A module is named in several places. It counts as one of the SQL modules when its documentation gives it the connection."""
+"""Which modules run in Ansible's process, and what of AnsibleModule none of them shows by itself.
+
+A module is named in several places. It counts as one of the SQL modules when its documentation gives it the connection.
+"""
 
 from __future__ import annotations
 
 import ast
+import datetime
 
+import pytest
 import yaml
-from ansible_collections.streamkap.neon.plugins.action.in_process import MODULES
+from ansible_collections.streamkap.neon.plugins.action.in_process import MODULES, _Done, _Front, _plain
 
 from support.modules import ROOT
 
@@ -47,3 +52,38 @@ def test_every_sql_module_is_run_by_in_process() -> None:
 
 def test_every_sql_module_takes_the_groups_defaults() -> None:
     assert set(RUNTIME["action_groups"]["postgres"]) == sql_modules(), "action_groups.postgres in meta/runtime.yml"
+
+
+def front(arguments: dict[str, object], **options: dict[str, object]) -> _Front:
+    return _Front("streamkap.neon.some", arguments, check_mode=False)(options, supports_check_mode=True)
+
+
+def test_what_is_deprecated_and_what_is_given_twice_is_told() -> None:
+    made = front(
+        {"old": "a", "name": "b", "password": "Made-up-6"},
+        name={"type": "str", "aliases": ["old"]},
+        password={
+            "type": "str",
+            "no_log": True,
+            "removed_in_version": "9.0.0",
+            "removed_from_collection": "streamkap.neon",
+        },
+    )
+    with pytest.raises(_Done) as done:
+        made.exit_json(changed=True, names={"one"})
+    result = done.value.result
+    assert result["warnings"] == ["Both option name and its alias old are set."]
+    (deprecation,) = result["deprecations"]
+    assert "password" in deprecation["msg"]
+    assert deprecation["version"] == "9.0.0"
+    assert "Made-up-6" not in str(result)
+    assert result["names"] == ["one"]
+
+
+def test_options_arrive_as_in_another_process() -> None:
+    given = {
+        "on": datetime.date(2026, 11, 24),
+        "at": datetime.datetime(2026, 11, 24, 1, 2),
+        "names": ("a", None, 1, True),
+    }
+    assert _plain(given) == {"on": "2026-11-24", "at": "2026-11-24T01:02:00", "names": ["a", None, 1, True]}
