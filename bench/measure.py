@@ -110,16 +110,14 @@ def measure(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # So that what it has started ends with it.
-            start_new_session=True,
         )
-        too_long = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
+        too_long = threading.Timer(timeout, _end, (process.pid,))
         too_long.start()
         try:
             # Unlike getrusage, this knows the memory of this one's processes only.
             _pid, status, usage = os.wait4(process.pid, 0)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(process.pid)
             raise
         finally:
             late = not too_long.is_alive()
@@ -137,6 +135,19 @@ def measure(
         text,
         f"> {timeout:.0f} s" if late else _why(text) if process.returncode else None,
     )
+
+
+def _end(process: int) -> None:
+    """Ends a process and all that it has started: Ansible's workers have sessions of their own, and would go on."""
+    family = [process]
+    for member in family:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            # They come and go.
+            with contextlib.suppress(OSError):
+                family += map(int, children.read_text().split())
+    for member in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
 
 
 def _why(text: str) -> str:

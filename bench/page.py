@@ -238,7 +238,7 @@ def _growth(results: Results) -> str:
         fit = line(growth(results, again))
         if fit:
             parts.append(
-                f"{kind}: {fit.base:.2f} s + {fit.slope * 1000:.3f} s for each thousand tables; the farthest point is "
+                f"{kind}: {fit.base:.2f} s, and {fit.slope * 1000:.3f} s for each thousand tables; the farthest point is "
                 f"{fit.deviation:.0%} off that line.\n"
             )
         else:

@@ -39,7 +39,8 @@ def _unchanged(results: Results, file: Path) -> None:
             axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in seconds], fontsize=7)
         axes.set_xticks(range(len(plan.sizes)), [str(size).replace(" of ", "\nof ") for size in plan.sizes])
         axes.set_title(f"{milliseconds(round_trip)} to the server")
-        axes.set_yscale("log")
+        if any(value for bars in axes.containers for value in bars.datavalues):
+            axes.set_yscale("log")
     both[0].set_ylabel("seconds for an unchanged run")
     both[0].legend()
     _save(figure, file)

@@ -89,7 +89,7 @@ class Bench:
         ]
         growth = [Trial("growth", size, [ROLE]) for size in plan.growth]
         inventories = [
-            Trial("inventory", SMALL, [ROLE, PEER] if databases <= PEER_MOST else [ROLE], databases=databases)
+            Trial("inventory", plan.sizes[0], [ROLE, PEER] if databases <= PEER_MOST else [ROLE], databases=databases)
             for databases in plan.inventories
         ]
         self._compare_states()
