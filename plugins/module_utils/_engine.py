@@ -28,6 +28,8 @@ _OLDEST = 140000  # server_version_num
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
 
+_MOST_QUOTED = 300  # characters of a statement in a message
+
 
 @dataclass
 class Plan:
@@ -141,11 +143,13 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
 
     In check mode nothing is executed but the look: no lock, no WAL, and a standby serves.
     """
+    done: list[Statement] = []
     for last_try in [False] * (_TRIES - 1) + [True]:
         server, seen = _look(session, resource)
         logins = {user: session.can_login(user, password) for user, password in resource.logins(seen)}
         plan = resource.plan(seen, server, logins)
-        warnings = plan.warnings + (plan.missing if check_mode else [])
+        _check_room(plan.statements, server)
+        warnings = plan.warnings + _size_warnings(plan.statements, server) + (plan.missing if check_mode else [])
         if plan.missing and not check_mode:
             raise Failure(" ".join(plan.missing), hint=UNCHANGED)
         if plan.statements and not check_mode:
@@ -157,15 +161,16 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
                     queries=[str(statement) for statement in plan.statements],
                 )
             try:
-                seen = _apply(session, resource, plan)
+                seen = _apply(session, resource, plan, server, done)
             except _Conflict as conflict:
                 if last_try:
                     raise conflict.failure from None
                 continue
+        statements = plan.statements if check_mode else done
         return Report(
             server=server,
-            changed=bool(plan.statements),
-            queries=[str(statement) for statement in plan.statements],
+            changed=bool(statements),
+            queries=[str(statement) for statement in statements],
             plan=plan,
             warnings=warnings,
             resource=resource.describe(seen),
@@ -207,6 +212,57 @@ class _Conflict(Exception):
         self.failure = failure
 
 
+def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
+    """What goes into one transaction each, in order: all into the same, if there is room for the locks that it takes.
+
+    A statement without locks of its own stays in the transaction of the one before it.
+    """
+    parts: list[list[Statement]] = [[]]
+    taken = 0
+    for statement in statements:
+        if taken and statement.locks and taken + statement.locks > room:
+            parts.append([])
+            taken = 0
+        parts[-1].append(statement)
+        taken += statement.locks
+    return parts
+
+
+def _check_room(statements: list[Statement], server: Server) -> None:
+    """Fail for what cannot be cut and would fill the lock table."""
+    largest = max(statements, key=lambda statement: statement.locks, default=None)
+    if largest and largest.locks > server.lock_room:
+        raise Failure(
+            "This cannot be cut and takes about %d locks, but %s: %s. %s"
+            % (largest.locks, _room(server), _listed([largest]), UNCHANGED),
+            hint="Raise max_locks_per_transaction to %d, for which the server has to be restarted, or do it in portions."
+            % _locks_needed(largest.locks, server),
+        )
+
+
+def _size_warnings(statements: list[Statement], server: Server) -> list[str]:
+    parts = len(transactions(statements, server.lock_room))
+    if parts == 1:
+        return []
+    locks = sum(statement.locks for statement in statements)
+    return [
+        "This takes about %d locks, but %s: it is done in %d transactions. With max_locks_per_transaction = %d it would be one."
+        % (locks, _room(server), parts, _locks_needed(locks, server))
+    ]
+
+
+def _room(server: Server) -> str:
+    return "a transaction may take %d, half of what the server has room for (max_locks_per_transaction = %d)" % (
+        server.lock_room,
+        server.max_locks_per_transaction,
+    )
+
+
+def _locks_needed(locks: int, server: Server) -> int:
+    """The max_locks_per_transaction with which as many fit into one transaction."""
+    return -(-2 * locks // server.lock_holders)
+
+
 def _query(session: Session, resource: Resource | Inspection) -> list[str]:
     """The statements of one look. The last one answers."""
     query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (
@@ -231,29 +287,33 @@ def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, An
     return Server(**found["server"]), found["seen"]
 
 
-def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
-    """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back."""
+def _apply(session: Session, resource: Resource, plan: Plan, server: Server, done: list[Statement]) -> Any:
+    """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
+
+    What is too large for one transaction goes ahead in some of its own, and stays whatever becomes of the last one.
+
+    :param done: what has been committed; grows.
+    """
     queries = [str(statement) for statement in plan.statements]
-    message = [
-        "BEGIN",
-        *session.settings,
-        _LOCK,
-        *(statement.sql for statement in plan.statements),
-        *_query(session, resource),
-    ]
+    *ahead, last = transactions(plan.statements, server.lock_room)
+    # None: all in one transaction, and ROLLBACK takes back all.
+    stays = done if ahead or done else None
     try:
-        found = session.send(message)
+        for part in ahead:
+            session.send([*_begin(session, part), "COMMIT"])
+            done += part
+        found = session.send([*_begin(session, last), *_query(session, resource)])
     except session.Error as error:
         session.roll_back()
-        failure = from_server(error, queries, *_aftermath(session, resource, plan))
+        failure = from_server(error, queries, *_aftermath(session, resource, plan, stays))
         raise (_Conflict(failure) if is_conflict(error) else failure) from None
     left = resource.plan(found["seen"], Server(**found["server"]), None)
     if left.statements or left.missing:
         session.roll_back()
-        changed, _hints = _aftermath(session, resource, plan)
+        changed, _hints = _aftermath(session, resource, plan, stays)
         failure = Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
-            % (listed(left.statements or left.missing), changed),
+            % (_listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
             queries=queries,
         )
@@ -264,21 +324,40 @@ def _apply(session: Session, resource: Resource, plan: Plan) -> Any:
         session.send(["COMMIT"])
     except session.Error as error:
         # With an answer of the server's the COMMIT was refused; without one nobody knows.
-        answered = getattr(error.diag, "message_primary", None)
-        unknown = "Whether the transaction was committed is not known."
-        raise from_server(error, queries, **({} if answered else {"changed": unknown})) from None
+        if getattr(error.diag, "message_primary", None):
+            changed, _hints = _aftermath(session, resource, plan, stays)
+        else:
+            changed = "Whether the transaction was committed is not known."
+        raise from_server(error, queries, changed) from None
+    done += last
     return found["seen"]
 
 
-def _aftermath(session: Session, resource: Resource, plan: Plan) -> tuple[str, dict[str, str]]:
-    """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE."""
-    if not plan.lasting:
+def _begin(session: Session, statements: list[Statement]) -> list[str]:
+    return ["BEGIN", *session.settings, _LOCK, *(statement.sql for statement in statements)]
+
+
+def _aftermath(
+    session: Session, resource: Resource, plan: Plan, stays: list[Statement] | None
+) -> tuple[str, dict[str, str]]:
+    """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE.
+
+    :param stays: what was committed before, as far as is known; None when there is only one transaction.
+    """
+    if not plan.lasting and stays is None:
         return UNCHANGED, plan.hints
     try:
         server, seen = _look(session, resource)
         left = resource.plan(seen, server, None)
     except Failure:
         return "Whether anything was changed is not known.", plan.hints
-    if left.statements == plan.statements:
+    if not stays and left.statements == plan.statements:
         return UNCHANGED, left.hints
-    return "A part was done and stays; still to be done: %s." % (listed(left.statements) or "nothing"), left.hints
+    rest = "still to be done" if stays is None else "running again does the rest"
+    return "A part was done and stays; %s: %s." % (rest, _listed(left.statements) or "nothing"), left.hints
+
+
+def _listed(statements: list[Statement] | list[str]) -> str:
+    """For a message. Of a statement that names thousands of tables the beginning will do."""
+    texts = [str(statement) for statement in statements]
+    return listed(text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..." for text in texts)
