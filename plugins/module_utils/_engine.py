@@ -32,6 +32,8 @@ _OLDEST = 140000  # server_version_num
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
 
+_MOST_QUOTED = 300  # characters of a statement in a message
+
 
 @dataclass
 class Plan:
@@ -223,6 +225,8 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
         plans = stages.plans(seen, server, logins)
         plan = stages.as_one(plans) if resource is stages else plans[resource.key]
         first = first or plan
+        _check_room(plan.statements, server)
+        too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
         if plan.missing and not check_mode:
             raise Failure(" ".join(plan.missing), hint=_unchanged(done))
         if plan.statements and not check_mode:
@@ -236,7 +240,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
             try:
                 for name, stage in stages.parts.items():
                     if plans[name].statements:
-                        seen[name] = _apply(session, stage, plans[name], done)
+                        seen[name] = _apply(session, stage, plans[name], server, done)
             except _Conflict as conflict:
                 if last_try:
                     raise conflict.failure from None
@@ -247,7 +251,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
             changed=bool(statements),
             queries=_shown(statements),
             plan=first,
-            warnings=plan.warnings + (plan.missing if check_mode else []),
+            warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
             resource=resource.describe(seen if resource is stages else seen[resource.key]),
         )
     raise AssertionError("the last try returns or raises")
@@ -287,6 +291,57 @@ class _Conflict(Exception):
         self.failure = failure
 
 
+def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
+    """What goes into one transaction each, in order: all into the same, if there is room for the locks that it takes.
+
+    A statement without locks of its own stays in the transaction of the one before it.
+    """
+    parts: list[list[Statement]] = [[]]
+    taken = 0
+    for statement in statements:
+        if taken and statement.locks and taken + statement.locks > room:
+            parts.append([])
+            taken = 0
+        parts[-1].append(statement)
+        taken += statement.locks
+    return parts
+
+
+def _check_room(statements: list[Statement], server: Server) -> None:
+    """Fail for what cannot be cut and would fill the lock table."""
+    largest = max(statements, key=lambda statement: statement.locks, default=None)
+    if largest and largest.locks > server.lock_room:
+        raise Failure(
+            "This cannot be cut and takes about %d locks, but %s: %s. %s"
+            % (largest.locks, _room(server), _listed([largest]), UNCHANGED),
+            hint="Raise max_locks_per_transaction to %d, for which the server has to be restarted, or do it in portions."
+            % _locks_needed(largest.locks, server),
+        )
+
+
+def _size_warnings(statements: list[Statement], server: Server) -> list[str]:
+    parts = len(transactions(statements, server.lock_room))
+    if parts == 1:
+        return []
+    locks = sum(statement.locks for statement in statements)
+    return [
+        "This takes about %d locks, but %s: it is done in %d transactions. With max_locks_per_transaction = %d it would be one."
+        % (locks, _room(server), parts, _locks_needed(locks, server))
+    ]
+
+
+def _room(server: Server) -> str:
+    return "a transaction may take %d, half of what the server has room for (max_locks_per_transaction = %d)" % (
+        server.lock_room,
+        server.max_locks_per_transaction,
+    )
+
+
+def _locks_needed(locks: int, server: Server) -> int:
+    """The max_locks_per_transaction with which as many fit into one transaction."""
+    return -(-2 * locks // server.lock_holders)
+
+
 def _query(session: Session, resource: Resource | Inspection) -> list[str]:
     """The statements of one look. The last one answers."""
     query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (
@@ -315,23 +370,30 @@ def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, An
     return Server(**found["server"]), found["seen"]
 
 
-def _apply(session: Session, resource: Resource, plan: Plan, done: list[Statement]) -> Any:
+def _apply(session: Session, resource: Resource, plan: Plan, server: Server, done: list[Statement]) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
+
+    What is too large for one transaction goes ahead in some of its own, and stays whatever becomes of the last one.
 
     :param done: what was committed before, which stays; what is committed here is added.
     :returns: what the second look saw.
     """
+    *ahead, due = transactions(plan.statements, server.lock_room)
+    parted = bool(ahead)
+    try:
+        for part in ahead:
+            session.send([*_begin(session), *(statement.sql for statement in part), "COMMIT"])
+            done += part
+    except session.Error as error:
+        raise _refused(session, resource, plan, done, parted, error, plan.statements) from None
     sent: list[Statement] = []
-    begin = ["BEGIN", *session.settings, _LOCK]
-    due = plan.statements
+    begin = _begin(session)
     for _round in range(_ROUNDS):
         sent += due
         try:
             found = session.send([*begin, *(statement.sql for statement in due), *_query(session, resource)])
         except session.Error as error:
-            session.roll_back()
-            failure = from_server(error, _shown(sent), *_aftermath(session, resource, plan, done))
-            raise (_Conflict(failure) if is_conflict(error) else failure) from None
+            raise _refused(session, resource, plan, done, parted, error, sent) from None
         left = _left(session, resource, found, done)
         if not (left.statements or left.missing):
             break
@@ -342,10 +404,10 @@ def _apply(session: Session, resource: Resource, plan: Plan, done: list[Statemen
         begin, due = [], left.statements
     if left.statements or left.missing:
         session.roll_back()
-        changed, _hints = _aftermath(session, resource, plan, done)
+        changed, _hints = _aftermath(session, resource, plan, done, parted)
         failure = Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
-            % (listed(left.statements or left.missing), changed),
+            % (_listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
             queries=_shown(sent),
         )
@@ -354,11 +416,32 @@ def _apply(session: Session, resource: Resource, plan: Plan, done: list[Statemen
         session.send(["COMMIT"])
     except session.Error as error:
         # With an answer of the server's the COMMIT was refused; without one nobody knows.
-        answered = getattr(error.diag, "message_primary", None)
-        changed = _unchanged(done) if answered else "Whether the transaction was committed is not known."
+        if getattr(error.diag, "message_primary", None):
+            changed, _hints = _aftermath(session, resource, plan, done, parted)
+        else:
+            changed = "Whether the transaction was committed is not known."
         raise from_server(error, _shown(sent), changed) from None
     done += sent
     return found["seen"]
+
+
+def _begin(session: Session) -> list[str]:
+    return ["BEGIN", *session.settings, _LOCK]
+
+
+def _refused(
+    session: Session,
+    resource: Resource,
+    plan: Plan,
+    done: list[Statement],
+    parted: bool,
+    error: Any,
+    statements: list[Statement],
+) -> Exception:
+    """What to raise for what the server has refused, after ROLLBACK."""
+    session.roll_back()
+    failure = from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
+    return _Conflict(failure) if is_conflict(error) else failure
 
 
 def _left(session: Session, resource: Resource, found: Any, done: list[Statement]) -> Plan:
@@ -372,11 +455,16 @@ def _left(session: Session, resource: Resource, found: Any, done: list[Statement
         ) from None
 
 
-def _aftermath(session: Session, resource: Resource, plan: Plan, done: list[Statement]) -> tuple[str, dict[str, str]]:
-    """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE."""
-    if not plan.lasting:
+def _aftermath(
+    session: Session, resource: Resource, plan: Plan, done: list[Statement], parted: bool
+) -> tuple[str, dict[str, str]]:
+    """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE.
+
+    :param parted: whether the plan was too large for one transaction.
+    """
+    if not (plan.lasting or parted):
         return _unchanged(done), plan.hints
-    before = " " + _unchanged(done) if done else ""
+    before = " " + _unchanged(done) if done and not parted else ""
     try:
         server, seen = _look(session, resource)
         left = resource.plan(seen, server, None)
@@ -384,13 +472,19 @@ def _aftermath(session: Session, resource: Resource, plan: Plan, done: list[Stat
         return "Whether anything was changed is not known.%s" % before, plan.hints
     if left.statements == plan.statements:
         return _unchanged(done), left.hints
-    rest = listed(left.statements) or "nothing"
-    return "A part was done and stays; still to be done: %s.%s" % (rest, before), left.hints
+    rest = "running again does the rest" if parted else "still to be done"
+    return "A part was done and stays; %s: %s.%s" % (rest, _listed(left.statements) or "nothing", before), left.hints
 
 
 def _unchanged(done: list[Statement]) -> str:
     """One sentence on what has changed when a transaction has come to nothing."""
-    return "What was done before it stays: %s." % listed(done, most=5) if done else UNCHANGED
+    return "What was done before it stays: %s." % _listed(done, most=5) if done else UNCHANGED
+
+
+def _listed(statements: list[Statement] | list[str], most: int = 20) -> str:
+    """For a message. Of a statement that names thousands of tables the beginning will do."""
+    texts = [str(statement) for statement in statements]
+    return listed((text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..." for text in texts), most)
 
 
 def _shown(statements: list[Statement]) -> list[str]:

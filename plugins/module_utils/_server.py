@@ -17,6 +17,8 @@ LOOK = """json_build_object(
     'in_recovery', pg_is_in_recovery(),
     'wal_level', current_setting('wal_level'),
     'neon_project', current_setting('neon.project_id', true),
+    'max_locks_per_transaction', current_setting('max_locks_per_transaction')::int,
+    'lock_holders', current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int,
     'neon_privileged', coalesce(pg_has_role(
         to_regrole(coalesce(current_setting('neon.privileged_role_name', true), 'neon_superuser'))::oid, 'MEMBER'), false),
     'superuser', r.rolsuper,
@@ -33,6 +35,8 @@ class Server:
     :param version: server_version_num, 170011 for 17.11. The printed version is no number on Neon.
     :param neon_project: Neon's project id, None on any other server.
     :param neon_privileged: whether the current role is a member of neon_superuser or of its like.
+    :param lock_holders: connections and prepared transactions that there may be; the lock table has room for
+        ``max_locks_per_transaction`` objects for each.
     """
 
     version: int
@@ -46,6 +50,19 @@ class Server:
     createrole: bool
     replication: bool
     bypassrls: bool
+    max_locks_per_transaction: int = 64
+    lock_holders: int = 100
+
+    @property
+    def lock_room(self) -> int:
+        """How many locks one transaction may take.
+
+        All sessions share one lock table, and who finds it full is refused, be it the application. So at most one half is taken, of
+        what is documented: the server has a little more
+        (https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-MAX-LOCKS-PER-TRANSACTION). How many are held at the
+        moment tells nothing of the next one, and reading pg_locks would hold up everybody who takes a lock.
+        """
+        return self.max_locks_per_transaction * self.lock_holders // 2
 
     @property
     def major(self) -> int:

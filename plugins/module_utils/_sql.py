@@ -14,11 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ._errors import Failure
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts longer names silently
 MASK = "********"
+
+T = TypeVar("T")
 
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
 _NEEDS_QUOTES = re.compile(r'[".]|^\s|\s$')
@@ -149,11 +152,23 @@ class Secret:
         return "Secret(%s)" % MASK
 
 
-class Statement:
-    """One SQL statement, in parts: text, and secrets between the text."""
+def portions(items: Iterable[T], most: int) -> list[list[T]]:
+    """Cut into as few as possible, none of which has more than ``most``, which may be less than one and is then one."""
+    items, most = list(items), max(most, 1)
+    return [items[start : start + most] for start in range(0, len(items), most)]
 
-    def __init__(self, *parts: str | Secret) -> None:
+
+class Statement:
+    """One SQL statement, in parts: text, and secrets between the text. Two that read the same are the same.
+
+    :param locks: how many entries of the server's lock table it takes until the end of its transaction, besides those that the
+        statements before it have taken already. A few more or less do not matter. What takes none is never parted from the statement
+        before it.
+    """
+
+    def __init__(self, *parts: str | Secret, locks: int = 0) -> None:
         self._parts = parts
+        self.locks = locks
 
     @property
     def sql(self) -> str:

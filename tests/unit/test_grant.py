@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils._engine import Plan
 from ansible_collections.streamkap.neon.plugins.module_utils._errors import Failure
@@ -339,3 +341,17 @@ def test_maintain_needs_postgresql_17() -> None:
     assert len(plan(resource, looked, version=170000).statements) == 1
     assert "ARRAY['MAINTAIN']" in resource.look(170000)
     assert "MAINTAIN" not in resource.look(160015)
+
+
+def test_from_postgresql_18_on_named_tables_are_cut_to_what_the_lock_table_takes() -> None:
+    names = ["app.%s" % letter for letter in "abcdef"]
+    looked = seen(*(table(name) for name in names))
+    resource = desired(schemas=["app"], table_privileges=["SELECT"])
+
+    def cut(version: int) -> list[tuple[int, int]]:
+        small = replace(server(version), max_locks_per_transaction=1, lock_holders=8)
+        statements = resource.plan(looked, small, {}).statements
+        return [(str(statement).count('"app".'), statement.locks) for statement in statements]
+
+    assert cut(170011) == [(6, 0)]
+    assert cut(180001) == [(4, 4), (2, 2)]

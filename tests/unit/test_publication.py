@@ -311,3 +311,79 @@ def test_publication_that_is_read_for_sure_does_not_go(
     plan = desired(state="absent").plan(seen(published=[], slots=slots, other_publications=others), server(), {})
     assert (len(plan.missing), len(plan.warnings)) == (missing, warned)
     assert len(plan.statements) == 1
+
+
+SMALL = {"max_locks_per_transaction": 1, "lock_holders": 8}  # room for four locks
+
+
+def cut(resource: Publication, looked: dict[str, object]) -> list[tuple[str, int]]:
+    planned = resource.plan(looked, server(**SMALL), {}).statements
+    return [(str(statement).split('PUBLICATION "pub"')[-1].strip(), statement.locks) for statement in planned]
+
+
+def some(*names: str) -> list[dict[str, object]]:
+    return [relation("app.%s" % name) for name in names]
+
+
+def test_creation_is_cut_to_what_the_lock_table_takes() -> None:
+    tables = some(*"abcdefghi")
+    resource = desired(tables_from_schemas=["app"], owner="heir")
+    heir = {"mine": True, "may_create": True, "superuser": False}
+    assert cut(resource, seen(*tables, owner=heir)) == [
+        ('FOR TABLE "app"."a", "app"."b", "app"."c", "app"."d"', 4),
+        ('ADD TABLE "app"."e", "app"."f", "app"."g", "app"."h"', 4),
+        ('ADD TABLE "app"."i"', 1),
+        ('OWNER TO "heir"', 0),
+    ]
+
+
+def test_what_comes_is_there_before_something_else_leaves() -> None:
+    tables = some(*"abcdef")
+    resource = desired(tables=["app.d", "app.e", "app.f"])
+    assert cut(resource, seen(*tables, published=tables[:3])) == [
+        ('ADD TABLE "app"."d", "app"."e", "app"."f"', 3),
+        ('DROP TABLE "app"."a", "app"."b"', 4),
+        ('DROP TABLE "app"."c"', 2),
+    ]
+
+
+def test_what_is_published_differently_leaves_and_comes_in_one_transaction() -> None:
+    tables = some(*"abc")
+    published = [{"relation": table["oid"], "columns": ["id"]} for table in tables]
+    resource = desired(tables=["app.a", "app.b", "app.c"])
+    assert cut(resource, seen(*tables, published=published)) == [
+        ('DROP TABLE "app"."a", "app"."b"', 4),
+        ('ADD TABLE "app"."a", "app"."b"', 0),
+        ('DROP TABLE "app"."c"', 2),
+        ('ADD TABLE "app"."c"', 0),
+    ]
+
+
+def test_parameters_stand_between_what_leaves_and_what_comes_even_where_that_is_too_much() -> None:
+    tables = some(*"abc")
+    published = [{"relation": table["oid"], "columns": ["id"]} for table in tables]
+    resource = desired(tables=["app.a", "app.b", "app.c"], publish=["insert"])
+    assert cut(resource, seen(*tables, published=published)) == [
+        ('DROP TABLE "app"."a", "app"."b", "app"."c"', 6),
+        ("SET (publish = 'insert')", 0),
+        ('ADD TABLE "app"."a", "app"."b", "app"."c"', 0),
+    ]
+
+
+def test_schemas_leave_after_the_tables_that_stand_for_them_came() -> None:
+    tables = some(*"abcdef")
+    resource = desired(tables_from_schemas=["app"])
+    assert cut(resource, seen(*tables, published=[], publication={"schemas": ["app"]})) == [
+        ('ADD TABLE "app"."a", "app"."b", "app"."c", "app"."d"', 4),
+        ('ADD TABLE "app"."e", "app"."f"', 2),
+        ('DROP TABLES IN SCHEMA "app"', 2),
+    ]
+
+
+def test_a_large_publication_is_emptied_before_it_is_dropped() -> None:
+    tables = some(*"abcdef")
+    planned = desired(state="absent").plan(seen(*tables, published=tables), server(**SMALL), {}).statements
+    assert [(str(statement), statement.locks) for statement in planned] == [
+        ('ALTER PUBLICATION "pub" DROP TABLE "app"."e", "app"."f"', 4),
+        ('DROP PUBLICATION "pub"', 4),
+    ]

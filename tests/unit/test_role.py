@@ -88,7 +88,7 @@ def left(**facts: object) -> dict[str, object]:
         "granted_by_others",
         "elsewhere",
     )
-    defaults = {"inherited": False, "grantor": True, "circular": False, "sessions": 0, "heir": None}
+    defaults = {"inherited": False, "grantor": True, "circular": False, "sessions": 0, "heir": None, "relations": 0}
     return {**{name: [] for name in lists}, **defaults, **facts}
 
 

@@ -18,6 +18,7 @@ from ansible_collections.streamkap.neon.plugins.module_utils._sql import (
     ident,
     listed,
     literal,
+    portions,
 )
 
 
@@ -71,6 +72,19 @@ def test_a_statement_shows_no_secret() -> None:
     assert statement.sql == "ALTER ROLE x PASSWORD 'it''s' VALID UNTIL 'infinity'"
     assert str(statement) == "ALTER ROLE x PASSWORD '********' VALID UNTIL 'infinity'"
     assert "it" not in repr(Secret("it's")) + repr(statement).replace("ALTER", "").replace("infinity", "")
+
+
+def test_a_statement_is_what_it_says_however_many_locks_it_takes() -> None:
+    assert Statement("SELECT 1", locks=2) == Statement("SELECT 1")
+    assert hash(Statement("SELECT 1", locks=2)) == hash(Statement("SELECT 1"))
+    assert str(Statement("SELECT 1", locks=2)) == "SELECT 1"
+
+
+def test_portions_are_as_few_as_possible() -> None:
+    assert portions("abcde", 2) == [["a", "b"], ["c", "d"], ["e"]]
+    assert portions("ab", 2) == [["a", "b"]]
+    assert portions("ab", -3) == [["a"], ["b"]]
+    assert portions([], 0) == []
 
 
 def test_long_lists_are_cut_and_counted() -> None:

@@ -20,13 +20,16 @@ from typing import Any
 from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
-from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal
+from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
 from ._catalog import pairs
 
 # A diff shows each object of a kind by itself up to this many.
 _MOST_SHOWN = 50
 
 _MAINTAIN_SINCE = 170000  # server_version_num
+
+# From here on GRANT and REVOKE lock what they name, but not the tables of a schema that they name.
+_LOCKS_SINCE = 180000  # server_version_num
 
 # What else than the plain privilege may be held: the right to pass it on, and the privilege on single columns.
 _OPTION = " WITH GRANT OPTION"
@@ -329,7 +332,10 @@ class Grant:
         objects, defaults = self._objects(seen, server), self._defaults(seen)
         self._check_rights(objects, defaults, server)
         plan = Plan()
-        plan.statements = [*self._object_statements(objects, seen), *self._default_statements(defaults)]
+        plan.statements = [
+            *self._object_statements(objects, seen, server),
+            *self._default_statements(defaults, server),
+        ]
         plan.missing = list(self._missing(seen))
         plan.warnings = [*self._uncovered(defaults, server), *self._out_of_reach(seen)]
         if absent:
@@ -522,33 +528,32 @@ class Grant:
                     "The default privileges of %s in all schemas give %s to %s, and stay: this task is about single schemas."
                 ) % (owner, ", ".join(sorted(surplus)), self.role)
 
-    def _object_statements(self, objects: list[_Object], seen: Any) -> Iterator[Statement]:
+    def _object_statements(self, objects: list[_Object], seen: Any, server: Server) -> Iterator[Statement]:
         changes: dict[tuple[str, str, str], list[_Object]] = {}
         for each in objects:
             for verb, privileges in _changes(each):
                 changes.setdefault((each.kind, verb, privileges), []).append(each)
         sizes = {row["schema"]: row["relations"] for row in seen["schemas"]}
         for (kind, verb, privileges), those in changes.items():
-            for where in self._where(kind, those, sizes):
-                yield Statement("%s %s ON %s %s" % (verb, privileges, where, self._whom(verb)))
+            for where, locks in self._where(kind, those, sizes, server):
+                yield Statement("%s %s ON %s %s" % (verb, privileges, where, self._whom(verb)), locks=locks)
 
-    def _where(self, kind: str, objects: list[_Object], sizes: dict[str, int]) -> Iterator[str]:
-        """Names the objects; where these are all that a schema holds, by the schema.
-
-        From PostgreSQL 18 on GRANT locks each table that it names, and thousands do not fit into the server's lock table.
-        """
-        whole: list[str] = []
+    def _where(
+        self, kind: str, objects: list[_Object], sizes: dict[str, int], server: Server
+    ) -> Iterator[tuple[str, int]]:
+        """Names the objects, and says how many locks that takes; where these are all that a schema holds, by the schema."""
+        whole: dict[str, None] = {}
         if kind == "TABLE" and self.tables is None:
-            whole = [
-                schema for schema, count in Counter(each.schema for each in objects).items() if count == sizes[schema]
-            ]
+            counts = Counter(each.schema for each in objects)
+            whole = {schema: None for schema, count in counts.items() if count == sizes[schema]}
         if whole:
-            yield "ALL TABLES IN SCHEMA %s" % idents(whole)
+            yield "ALL TABLES IN SCHEMA %s" % idents(whole), 0
         named = [each.sql for each in objects if each.schema not in whole]
-        if named:
-            yield "%s %s" % (kind, ", ".join(named))
+        locking = server.version >= _LOCKS_SINCE
+        for some in portions(named, server.lock_room if locking else len(named)):
+            yield "%s %s" % (kind, ", ".join(some)), len(some) if locking else 0
 
-    def _default_statements(self, defaults: list[_Default]) -> Iterator[Statement]:
+    def _default_statements(self, defaults: list[_Default], server: Server) -> Iterator[Statement]:
         schemas: dict[tuple[str, str, str], list[str]] = {}
         for each in defaults:
             for verb, privileges in _changes(each) if each.may else []:
@@ -557,10 +562,12 @@ class Grant:
         for (verb, privileges, owner), those in schemas.items():
             owners.setdefault((verb, privileges, tuple(those)), []).append(owner)
         for (verb, privileges, those), whose in owners.items():
-            yield Statement(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA %s %s %s ON TABLES %s"
-                % (idents(whose), idents(those), verb, privileges, self._whom(verb))
-            )
+            for some in portions(those, server.lock_room):
+                yield Statement(
+                    "ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA %s %s %s ON TABLES %s"
+                    % (idents(whose), idents(some), verb, privileges, self._whom(verb)),
+                    locks=len(some),
+                )
 
     def _whom(self, verb: str) -> str:
         return "%s %s" % ("TO" if verb == "GRANT" else "FROM", ident(self.role))

@@ -20,7 +20,7 @@ from typing import Any
 from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
-from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal
+from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
 from ._catalog import KEY, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
 
 # As PostgreSQL orders them, and all of them is its default.
@@ -169,6 +169,9 @@ BEGIN
   END LOOP;
   PERFORM set_config('streamkap_neon.row_filters', answers::text, true);
 END"""
+
+# The table, and its entry in the publication.
+_LOCKS_TO_DROP = 2
 
 _SEVERAL_STATEMENTS = "42P11"  # invalid_cursor_definition
 
@@ -382,7 +385,7 @@ class Publication:
         catalog = _Catalog(seen)
         current = catalog.publication
         if self.state == "absent":
-            return self._plan_absent(current, seen) if current else Plan()
+            return self._plan_absent(catalog, seen, server) if current else Plan()
         self._check_server(server)
         self._check_schemas_exist(seen["schemas"])
         if current and current.all_tables != self.all_tables:
@@ -746,34 +749,101 @@ class Publication:
     def _statements(self, target: _Published, catalog: _Catalog, server: Server) -> Iterator[Statement]:
         current = catalog.publication
         if current:
-            yield from self._alterations(current, target, catalog)
+            yield from self._alterations(current, target, catalog, server)
         else:
-            yield self._creation(target, catalog)
+            yield from self._creation(target, catalog, server)
         if target.owner != (current.owner if current else server.user):
             yield self._alter("OWNER TO %s" % ident(target.owner))
 
-    def _creation(self, target: _Published, catalog: _Catalog) -> Statement:
-        objects = "ALL TABLES" if self.all_tables else _objects(target.tables.values(), target.schemas, catalog)
+    def _creation(self, target: _Published, catalog: _Catalog, server: Server) -> Iterator[Statement]:
+        room = server.lock_room - len(target.schemas)
+        first, *more = portions(_by_name(target.tables.values()), room) or [[]]
+        objects = "ALL TABLES" if self.all_tables else _objects(first, target.schemas, catalog)
         parameters = self._parameters(None, target)
         words = ["CREATE PUBLICATION", ident(self.name)]
         words += ["FOR", objects] if objects else []
         words += ["WITH (%s)" % parameters] if parameters else []
-        return Statement(" ".join(words))
+        yield Statement(" ".join(words), locks=len(first) + len(target.schemas))
+        for some in more:
+            yield self._add(some, (), catalog)
 
-    def _alterations(self, current: _Published, target: _Published, catalog: _Catalog) -> Iterator[Statement]:
+    def _alterations(
+        self, current: _Published, target: _Published, catalog: _Catalog, server: Server
+    ) -> Iterator[Statement]:
         """What differs only: SET would lock all tables, and take the ownership of all.
 
         Tables leave first and come last, because partitioned ones are filtered only while published via their root.
         """
-        leaving = [_Table(name) for name, table in current.tables.items() if table != target.tables.get(name)]
-        coming = [table for name, table in target.tables.items() if table != current.tables.get(name)]
-        if leaving or current.schemas - target.schemas:
-            yield self._alter("DROP %s" % _objects(leaving, current.schemas - target.schemas, catalog))
+        leaving = _by_name(table for name, table in current.tables.items() if table != target.tables.get(name))
+        coming = _by_name(table for name, table in target.tables.items() if table != current.tables.get(name))
+        schemas = (current.schemas - target.schemas, target.schemas - current.schemas)
         parameters = self._parameters(current, target)
+        whole = []
+        if leaving or schemas[0]:
+            whole.append(self._drop(leaving, schemas[0], catalog))
         if parameters:
-            yield self._alter("SET (%s)" % parameters)
-        if coming or target.schemas - current.schemas:
-            yield self._alter("ADD %s" % _objects(coming, target.schemas - current.schemas, catalog))
+            whole.append(self._alter("SET (%s)" % parameters))
+        if coming or schemas[1]:
+            # What has just left is locked already.
+            whole.append(self._add(coming, schemas[1], catalog, locked=leaving))
+        locks = sum(statement.locks for statement in whole)
+        # In no other order than that can all be had that PostgreSQL checks.
+        rigid = any(schemas) and any(table.columns is not None for table in [*current.tables.values(), *coming])
+        if locks <= server.lock_room:
+            yield from whole
+        elif rigid or (parameters and (any(schemas) or (leaving and coming))):
+            yield from self._at_once(whole, locks)
+        else:
+            if schemas[1]:
+                yield self._add([], schemas[1], catalog)
+            if parameters and not leaving:
+                yield self._alter("SET (%s)" % parameters)
+            yield from self._in_portions(leaving, coming, catalog, server.lock_room)
+            if parameters and leaving:
+                yield self._alter("SET (%s)" % parameters)
+            if schemas[0]:
+                yield self._drop([], schemas[0], catalog)
+
+    def _in_portions(
+        self, leaving: list[_Table], coming: list[_Table], catalog: _Catalog, room: int
+    ) -> Iterator[Statement]:
+        """Each may be committed by itself, and no change of a table that stays published is lost in between.
+
+        What comes may stand for what leaves, as a partition does for its root, and so is there first. What is only published
+        differently leaves and comes at once.
+        """
+        names = {table.name for table in leaving}
+        changed = {table.name for table in coming if table.name in names}
+        for some in portions((table for table in coming if table.name not in changed), room):
+            yield self._add(some, (), catalog)
+        for some in portions((table for table in coming if table.name in changed), room // _LOCKS_TO_DROP):
+            yield self._drop(some, (), catalog)
+            yield self._add(some, (), catalog, locked=some)
+        for some in portions((table for table in leaving if table.name not in changed), room // _LOCKS_TO_DROP):
+            yield self._drop(some, (), catalog)
+
+    @staticmethod
+    def _at_once(statements: list[Statement], locks: int) -> Iterator[Statement]:
+        """All locks with the first, so that the others stay with it."""
+        for number, statement in enumerate(statements):
+            yield Statement(statement.sql, locks=0 if number else locks)
+
+    def _drop(self, tables: list[_Table], schemas: Iterable[str], catalog: _Catalog) -> Statement:
+        schemas = list(schemas)
+        return self._alter(
+            "DROP %s" % _objects([_Table(table.name) for table in tables], schemas, catalog),
+            locks=_LOCKS_TO_DROP * (len(tables) + len(schemas)),
+        )
+
+    def _add(
+        self, tables: list[_Table], schemas: Iterable[str], catalog: _Catalog, locked: Iterable[_Table] = ()
+    ) -> Statement:
+        schemas = list(schemas)
+        names = {table.name for table in locked}
+        return self._alter(
+            "ADD %s" % _objects(tables, schemas, catalog),
+            locks=sum(table.name not in names for table in tables) + len(schemas),
+        )
 
     def _parameters(self, current: _Published | None, target: _Published) -> str:
         """The parameters that are asked for and differ."""
@@ -784,16 +854,30 @@ class Publication:
             parameters.append("publish_via_partition_root = %s" % ("true" if target.via_root else "false"))
         return ", ".join(parameters)
 
-    def _alter(self, action: str) -> Statement:
-        return Statement("ALTER PUBLICATION %s %s" % (ident(self.name), action))
+    def _alter(self, action: str, locks: int = 0) -> Statement:
+        return Statement("ALTER PUBLICATION %s %s" % (ident(self.name), action), locks=locks)
 
-    def _plan_absent(self, current: _Published, seen: Any) -> Plan:
+    def _plan_absent(self, catalog: _Catalog, seen: Any, server: Server) -> Plan:
+        current = catalog.publication
         if not seen["publication"]["mine"]:
             raise Failure(
                 "The current role may not drop the publication %s, which %s owns." % (self.name, current.owner),
                 hint="Run as %s, or as a member of it." % current.owner,
             )
-        plan = Plan(before=self._shown(current), statements=[Statement("DROP PUBLICATION %s" % ident(self.name))])
+        # To drop it locks its entries, which can only be fewer.
+        room = max(server.lock_room - len(current.schemas), 0)
+        tables = _by_name(current.tables.values())
+        surplus = tables[room:]
+        plan = Plan(before=self._shown(current))
+        plan.statements = [
+            self._drop(some, (), catalog) for some in portions(surplus, server.lock_room // _LOCKS_TO_DROP)
+        ]
+        plan.statements.append(
+            Statement(
+                "DROP PUBLICATION %s" % ident(self.name),
+                locks=len(tables) - len(surplus) + len(current.schemas),
+            )
+        )
         readers, unknown = self._readers(seen)
         if readers:
             plan.missing.append(
@@ -957,10 +1041,14 @@ def _narrowness(table: _Table, governing: Relation, relation: Relation, catalog:
         yield "The row filter of %s uses columns that are not in %s." % (table.name, whose)
 
 
+def _by_name(tables: Iterable[_Table]) -> list[_Table]:
+    return sorted(tables, key=lambda table: table.name)
+
+
 def _objects(tables: Iterable[_Table], schemas: Iterable[str], catalog: _Catalog) -> str:
     """Tables and schemas as CREATE and ALTER PUBLICATION take them."""
     objects = []
-    specifications = [_specification(table, catalog) for table in sorted(tables, key=lambda table: table.name)]
+    specifications = [_specification(table, catalog) for table in _by_name(tables)]
     if specifications:
         objects.append("TABLE %s" % ", ".join(specifications))
     if schemas:

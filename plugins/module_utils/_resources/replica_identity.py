@@ -163,7 +163,10 @@ class ReplicaIdentity:
         self._check_updates_go_on(due)
         return Plan(
             statements=[
-                Statement("ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause(row)))
+                Statement(
+                    "ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause(row)),
+                    locks=2 if self.index else 1,
+                )
                 for name, row in due.items()
             ],
             before={str(name): _shown(row["identity"], row["index"]) for name, row in due.items()},

@@ -80,6 +80,8 @@ _LEFT = """(
       'circular', pg_has_role(r.oid, quote_ident(current_user)::regrole, 'MEMBER'),
       'sessions', (SELECT count(*) FROM pg_stat_activity s WHERE s.usesysid = r.oid AND s.pid <> pg_backend_pid()),
       'owned', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM owned WHERE classid <> 'pg_user_mapping'::regclass),
+      -- Each is locked when it changes hands, and so are indexes and TOAST tables.
+      'relations', (SELECT count(*) FROM pg_class WHERE relowner = r.oid),
       'user_mappings', (SELECT coalesce(json_agg(what ORDER BY what), '[]')
                           FROM owned WHERE classid = 'pg_user_mapping'::regclass),
       'policies', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM d WHERE deptype = 'r'),
@@ -503,7 +505,9 @@ class Role:
         if left["owned"] and self.heir is not None:
             plan.before["owns"] = left["owned"]
             plan.after = {"owned by %s" % self.heir: left["owned"]}
-            plan.statements.append(Statement("REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir))))
+            plan.statements.append(
+                Statement("REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir)), locks=left["relations"])
+            )
         if privileges:
             plan.before["privileges"] = privileges
             plan.statements += [
