@@ -100,6 +100,25 @@ up(oid) AS (
   SELECT oid FROM down
   UNION SELECT i.inhparent FROM up JOIN pg_class c ON c.oid = up.oid AND c.relispartition
                                    JOIN pg_inherits i ON i.inhrelid = up.oid),
+makers AS (
+  SELECT m.schema, json_agg(json_build_object(
+      'name', pg_get_userbyid(o.oid),
+      'superuser', o.rolsuper,
+      'may', pg_has_role(o.oid, 'USAGE'),
+      'covered', CASE WHEN pg_has_role(u.oid, o.oid, 'USAGE') OR u.rolsuper OR pg_has_role(u.oid, 'pg_read_all_data', 'USAGE')
+                      THEN 'yes' ELSE (
+          SELECT CASE WHEN bool_or(a.grantee = 0 OR pg_has_role(u.oid, a.grantee, 'USAGE')) THEN 'yes'
+                      WHEN bool_or(pg_has_role(u.oid, a.grantee, 'MEMBER')) THEN 'not inherited' ELSE 'no' END
+            FROM pg_default_acl d, aclexplode(d.defaclacl) AS a
+           WHERE d.defaclrole = o.oid AND d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, m.schema)
+             AND a.privilege_type = 'SELECT') END) ORDER BY o.rolname) AS found
+    FROM (SELECT c.relnamespace, c.relowner FROM wanted JOIN pg_class c ON c.oid = wanted.oid AND c.relkind IN ('r', 'p')
+          UNION
+          SELECT n.oid, CASE n.nspowner WHEN to_regrole('pg_database_owner') THEN d.datdba ELSE n.nspowner END
+            FROM pg_namespace n, pg_database d WHERE n.nspname = ANY ({schemas}) AND d.datname = current_database()
+         ) AS m(schema, owner)
+    JOIN pg_roles o ON o.oid = m.owner LEFT JOIN u ON true
+   GROUP BY m.schema),
 attributes AS (
   SELECT a.attrelid,
          json_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = 's') AS stored,
@@ -162,23 +181,8 @@ SELECT json_build_object(
   'schemas', (SELECT coalesce(json_agg(json_build_object(
       'name', n.nspname,
       'usage', {may_use},
-      'owners', (SELECT coalesce(json_agg(json_build_object(
-          'name', pg_get_userbyid(o.oid),
-          'superuser', o.rolsuper,
-          'may', pg_has_role(o.oid, 'USAGE'),
-          'covered', CASE WHEN pg_has_role(u.oid, o.oid, 'USAGE') OR u.rolsuper OR pg_has_role(u.oid, 'pg_read_all_data', 'USAGE')
-                          THEN 'yes' ELSE (
-              SELECT CASE WHEN bool_or(a.grantee = 0 OR pg_has_role(u.oid, a.grantee, 'USAGE')) THEN 'yes'
-                          WHEN bool_or(pg_has_role(u.oid, a.grantee, 'MEMBER')) THEN 'not inherited' ELSE 'no' END
-                FROM pg_default_acl d, aclexplode(d.defaclacl) AS a
-               WHERE d.defaclrole = o.oid AND d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, n.oid)
-                 AND a.privilege_type = 'SELECT') END) ORDER BY o.rolname), '[]')
-        FROM pg_roles o
-       WHERE o.oid IN (SELECT c.relowner FROM wanted JOIN pg_class c ON c.oid = wanted.oid
-                        WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
-                       UNION SELECT CASE n.nspowner WHEN to_regrole('pg_database_owner') THEN d.datdba ELSE n.nspowner END
-                               FROM pg_database d WHERE d.datname = current_database()))) ORDER BY n.nspname), '[]')
-    FROM pg_namespace n LEFT JOIN u ON true WHERE n.nspname = ANY ({schemas})),
+      'owners', coalesce(makers.found, '[]')) ORDER BY n.nspname), '[]')
+    FROM pg_namespace n LEFT JOIN u ON true LEFT JOIN makers ON makers.schema = n.oid WHERE n.nspname = ANY ({schemas})),
   'table_schemas', (SELECT coalesce(json_agg(json_build_object('name', n.nspname, 'usage', {may_use}) ORDER BY n.nspname), '[]')
     FROM pg_namespace n LEFT JOIN u ON true
    WHERE n.oid IN (SELECT c.relnamespace FROM wanted JOIN pg_class c ON c.oid = wanted.oid)),

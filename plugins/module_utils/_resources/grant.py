@@ -31,6 +31,10 @@ _MAINTAIN_SINCE = 170000  # server_version_num
 # From here on GRANT and REVOKE lock what they name, but not the tables of a schema that they name.
 _LOCKS_SINCE = 180000  # server_version_num
 
+# For each schema that GRANT names by ALL TABLES IN SCHEMA it goes through all relations of the database, which is faster than a
+# list of their names up to about so many relations in all.
+_MOST_SCANNED = 5_000_000
+
 # What else than the plain privilege may be held: the right to pass it on, and the privilege on single columns.
 _OPTION = " WITH GRANT OPTION"
 _COLUMNS = " ON COLUMNS"
@@ -546,6 +550,8 @@ class Grant:
         if kind == "TABLE" and self.tables is None:
             counts = Counter(each.schema for each in objects)
             whole = {schema: None for schema, count in counts.items() if count == sizes[schema]}
+        if len(whole) * sum(sizes.values()) > _MOST_SCANNED:
+            whole = {}
         if whole:
             yield "ALL TABLES IN SCHEMA %s" % idents(whole), 0
         named = [each.sql for each in objects if each.schema not in whole]
