@@ -94,7 +94,9 @@ class Bench:
         ]
         self._compare_states()
         # What there is no time for is what takes longest.
-        for trial in sorted([*comparison, *inventories, *growth], key=lambda trial: trial.databases * trial.size.tables):
+        for trial in sorted(
+            [*comparison, *inventories, *growth], key=lambda trial: trial.databases * trial.size.all_tables
+        ):
             if self._is_time_left():
                 self._measure(trial)
             else:
