@@ -135,15 +135,16 @@ EXAMPLES = r"""
 - name: All that the connector needs
   streamkap.neon.prerequisites:
     dsn: "{{ lookup('ansible.builtin.env', 'NEON_DATABASE_URL') }}"
-    connector_password: "{{ vault_streamkap_password }}"
+    connector_password: "{{ streamkap_password }}"
     schemas: [app, billing]
-    exclude_tables: [billing.drafts]
+    exclude_tables: [billing.payments]
 
 - name: What of it is lacking, without doing anything
   streamkap.neon.prerequisites:
     dsn: "{{ lookup('ansible.builtin.env', 'NEON_DATABASE_URL') }}"
-    connector_password: "{{ vault_streamkap_password }}"
+    connector_password: "{{ streamkap_password }}"
     schemas: [app, billing]
+    exclude_tables: [billing.payments]
   check_mode: true
   diff: true
 """

@@ -11,6 +11,7 @@ import importlib
 import pytest
 import yaml
 
+from support.hurting import PASSWORD, make_user_where_sql_cannot
 from support.modules import ROOT, run_playbook
 from support.neon import Database
 
@@ -62,8 +63,12 @@ def test_every_returned_key_is_described(database: Database, module: str, run) -
         "replica_identity": {"schemas": ["app"], "identity": "full"},
         "publication": {"tables_from_schemas": ["app"]},
         "signal": {"type": "pause-snapshot"},
+        # The group role of the others was not made by who runs this.
+        "prerequisites": {"connector_password": PASSWORD, "connector_role": "documented", "schemas": ["app"]},
     }.get(module, {})
     database.admin("CREATE ROLE streamkap_role")
+    if module == "prerequisites":
+        make_user_where_sql_cannot(database.server)
     if module == "signal":
         run("signal_table")
         run("publication", tables=["streamkap.streamkap_signal"])
