@@ -83,14 +83,15 @@ r AS (
          CASE WHEN oid IN (SELECT oid FROM excluded) THEN true END AS excluded,
          (schema, name) IN (SELECT * FROM unnest({named})) AS named
     FROM relation),
-o AS ({owners})
+o AS ({owners}),
+sizes AS (SELECT relnamespace, count(*) AS relations FROM relation GROUP BY relnamespace)
 SELECT json_build_object(
   'grantee', EXISTS (SELECT FROM g),
   'database', (SELECT json_build_object({database}) FROM pg_database d {database_acl} WHERE d.datname = current_database()),
   'schemas', (SELECT coalesce(json_agg(json_build_object(
       'schema', n.nspname,
-      'relations', (SELECT count(*) FROM relation WHERE relnamespace = n.oid),
-      {schema})), '[]') FROM n {schema_acl}),
+      'relations', coalesce(sizes.relations, 0),
+      {schema})), '[]') FROM n LEFT JOIN sizes ON sizes.relnamespace = n.oid {schema_acl}),
   'relations', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
       'schema', r.schema,
       'name', r.name,
