@@ -10,7 +10,7 @@ module: grant
 short_description: What one role may do on the database, its schemas, their tables, and tables not made yet
 version_added: 0.1.0
 description:
-  - Grants privileges to one role, on any number of schemas and tables in one task, one transaction and few statements.
+  - Grants privileges to one role, on any number of schemas and tables in one task and few statements.
   - Only what was granted to the role itself counts as granted, not what it has by membership, from C(PUBLIC) or on single columns
     (U(https://www.postgresql.org/docs/current/ddl-priv.html)). An object that the role owns is left alone, as its owner may do anything
     with it.

@@ -13,7 +13,8 @@ description:
   - Makes, changes or drops a publication, which says what a logical replication slot gives to its reader
     (U(https://www.postgresql.org/docs/current/logical-replication-publication.html)).
   - An existing publication is altered by what differs, all in one transaction. It is never dropped and made again, because a slot that
-    reads it would get stuck. Tables are locked in C(SHARE UPDATE EXCLUSIVE) mode, which no reading or writing of rows waits for, and only
+    reads it would get stuck. Where thousands of tables take several transactions, a table that is to be published differently leaves and
+    comes in the same one. Tables are locked in C(SHARE UPDATE EXCLUSIVE) mode, which no reading or writing of rows waits for, and only
     those that are added or removed.
   - A publication that is C(FOR ALL TABLES) cannot become a list of tables, nor the reverse. The task fails and says what can be done.
   - PostgreSQL refuses to update and delete rows of a published table without a replica identity. So that no application runs into it,

@@ -17,8 +17,8 @@ description:
   - Every partition has a replica identity of its own, and it is theirs that count. The partitions of a partitioned table are changed
     along, in whatever schema they are.
   - A change takes an ACCESS EXCLUSIVE lock on the table until the end of the transaction. It neither rewrites nor scans it. O(lock_timeout)
-    bounds how long it waits for the lock, and with it how long the application waits behind it; when it runs out for one table, none is
-    changed. The tables are locked in the order of their names, partitions after what they are partitions of.
+    bounds how long it waits for the lock, and with it how long the application waits behind it; when it runs out for one table, none of the
+    same transaction is changed. The tables are locked in the order of their names, partitions after what they are partitions of.
 author:
   - The streamkap.neon contributors (@streamkap)
 extends_documentation_fragment:

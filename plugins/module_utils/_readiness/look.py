@@ -284,7 +284,7 @@ _CONNECTOR_TABLE = """(SELECT json_build_object(
 _CONNECTOR_QUESTIONS = """
 DECLARE
   question record;
-  answers jsonb := '[]';
+  answers jsonb[] := '{{}}';
 BEGIN
   FOR question IN SELECT * FROM unnest({kinds}, {names}, {queries}) AS q(kind, name, query) LOOP
     BEGIN
@@ -297,7 +297,7 @@ BEGIN
           'kind', question.kind, 'name', question.name, 'error', SQLERRM, 'sqlstate', SQLSTATE);
     END;
   END LOOP;
-  PERFORM set_config('streamkap_neon.answers', answers::text, true);
+  PERFORM set_config('streamkap_neon.answers', to_jsonb(answers)::text, true);
 END"""
 
 _CONNECTOR_LOOK = """SELECT json_build_object(

@@ -123,30 +123,30 @@ def no_extra_tables(it: Subject) -> Outcome:
         return skipped("It is FOR ALL TABLES: see publication_narrow.")
     if not (it.options.schemas or it.options.tables):
         return skipped("Neither schemas nor tables were named.")
-    extra = [
+    asked, left_out = set(it.options.schemas), set(it.options.exclude_tables)
+    surplus = [
         table
         for table in it.tables
         if table.published
-        and table.name not in it.own
-        and not any(member.wanted for member in it.lineage(table))
-        and table.name.schema not in it.options.schemas
+        and (
+            table.name in left_out
+            or (
+                table.name not in it.own
+                and table.name.schema not in asked
+                and not any(member.wanted for member in it.lineage(table))
+            )
+        )
     ]
-    excluded = [
-        table
-        for table in it.tables
-        if table.published and table.name in it.options.exclude_tables and table not in extra
-    ]
-    surplus = sorted(extra + excluded, key=lambda table: table.name)
     if not surplus:
         return passed("There is no other table in it.")
-    schemas = sorted({table.name.schema for table in surplus} & set(it.publication["schemas"]))
+    schemas = {table.name.schema for table in surplus} & set(it.publication["schemas"])
     single = [table for table in surplus if table.name.schema not in schemas]
     return failed(
         "Published and not to be captured: %s." % listed(table.name for table in surplus),
         "Take them out, or name them among what is to be captured.",
         sql=(alter_publication(it.options.publication, "DROP", single) if single else [])
         + (
-            ["ALTER PUBLICATION %s DROP TABLES IN SCHEMA %s" % (ident(it.options.publication), idents(schemas))]
+            ["ALTER PUBLICATION %s DROP TABLES IN SCHEMA %s" % (ident(it.options.publication), idents(sorted(schemas)))]
             if schemas
             else []
         ),

@@ -83,14 +83,15 @@ r AS (
          CASE WHEN oid IN (SELECT oid FROM excluded) THEN true END AS excluded,
          (schema, name) IN (SELECT * FROM unnest({named})) AS named
     FROM relation),
-o AS ({owners})
+o AS ({owners}),
+sizes AS (SELECT relnamespace, count(*) AS relations FROM relation GROUP BY relnamespace)
 SELECT json_build_object(
   'grantee', EXISTS (SELECT FROM g),
   'database', (SELECT json_build_object({database}) FROM pg_database d {database_acl} WHERE d.datname = current_database()),
   'schemas', (SELECT coalesce(json_agg(json_build_object(
       'schema', n.nspname,
-      'relations', (SELECT count(*) FROM relation WHERE relnamespace = n.oid),
-      {schema})), '[]') FROM n {schema_acl}),
+      'relations', coalesce(sizes.relations, 0),
+      {schema})), '[]') FROM n LEFT JOIN sizes ON sizes.relnamespace = n.oid {schema_acl}),
   'relations', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
       'schema', r.schema,
       'name', r.name,
@@ -281,12 +282,14 @@ class Grant:
                 "schemas is empty." if empty_schemas else "In which schemas is not said.",
                 hint="Name the schemas in schemas, or single tables in tables.",
             )
-        twice = [table for table in self.exclude_tables if table in (self.tables or [])]
+        named = set(self.tables or [])
+        twice = [table for table in self.exclude_tables if table in named]
         if twice:
             raise Failure(
                 "%s is named both in tables and in exclude_tables." % listed(twice), hint="Leave it out of one."
             )
-        strangers = [table for table in self.named_tables if table.schema not in self.schemas]
+        schemas = set(self.schemas)
+        strangers = [table for table in self.named_tables if table.schema not in schemas]
         if strangers:
             raise Failure(
                 "%s is in none of the schemas %s." % (listed(strangers), listed(self.schemas)),
@@ -377,15 +380,16 @@ class Grant:
 
     def _absent(self, seen: Any) -> list[str]:
         """The named schemas and tables that do not exist."""
-        schemas = [row["schema"] for row in seen["schemas"]]
+        schemas = {row["schema"] for row in seen["schemas"]}
         tables = {_name(row) for row in seen["relations"]}
-        alike = [QualifiedName(*pair) for pair in seen["alike_tables"]]
+        alike_schemas = _alike(seen["alike_schemas"])
+        alike_tables = _alike(QualifiedName(*pair) for pair in seen["alike_tables"])
         return [
-            "no schema %s%s" % (schema, _meant(schema, seen["alike_schemas"]))
+            "no schema %s%s" % (schema, _meant(schema, alike_schemas))
             for schema in self.named_schemas
             if schema not in schemas
         ] + [
-            "no table %s%s" % (table, _meant(table, alike))
+            "no table %s%s" % (table, _meant(table, alike_tables))
             for table in self.named_tables
             if table not in tables and (table.schema in schemas or not self.named_schemas)
         ]
@@ -642,6 +646,14 @@ def _by_schema(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["schema"])
 
 
-def _meant(name: object, alike: Iterable[object]) -> str:
-    meant = [other for other in alike if str(other).lower() == str(name).lower()]
+def _alike(names: Iterable[object]) -> dict[str, list[object]]:
+    """By what they are without regard to case."""
+    found: dict[str, list[object]] = {}
+    for name in names:
+        found.setdefault(str(name).lower(), []).append(name)
+    return found
+
+
+def _meant(name: object, alike: dict[str, list[object]]) -> str:
+    meant = alike.get(str(name).lower())
     return " (did you mean %s?)" % listed(meant) if meant else ""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from .._engine import Plan
@@ -125,7 +126,7 @@ _QUESTIONS = """
 DECLARE
   question record;
   plan jsonb;
-  answers jsonb := '[]';
+  answers jsonb[] := '{{}}';
 BEGIN
   FOR question IN
     WITH RECURSIVE
@@ -167,7 +168,7 @@ BEGIN
         'relation', question.relation, 'about', question.about, 'error', SQLERRM, 'sqlstate', SQLSTATE);
     END;
   END LOOP;
-  PERFORM set_config('streamkap_neon.row_filters', answers::text, true);
+  PERFORM set_config('streamkap_neon.row_filters', to_jsonb(answers)::text, true);
 END"""
 
 # The table, and its entry in the publication.
@@ -281,13 +282,17 @@ class _Catalog:
             lineage.append(self.by_oid[lineage[-1].parent])
         return lineage
 
+    @cached_property
+    def _alike(self) -> dict[str, list[QualifiedName]]:
+        found: dict[str, list[QualifiedName]] = {}
+        for relation in self.relations:
+            if relation.kind in "rp":
+                found.setdefault(str(relation.name).lower(), []).append(relation.name)
+        return found
+
     def absence(self, name: QualifiedName, option: str) -> str:
         """A sentence for a table that is not there."""
-        alike = [
-            relation.name
-            for relation in self.relations
-            if relation.kind in "rp" and str(relation.name).lower() == str(name).lower()
-        ]
+        alike = self._alike.get(str(name).lower(), [])
         meant = " Did you mean %s?" % " or ".join(map(str, alike)) if alike else ""
         return "The table %s, named in %s, does not exist.%s" % (name, option, meant)
 
@@ -328,8 +333,9 @@ class Publication:
         self.all_tables = all_tables
         self.schemas = _schemas(schemas, "schemas")
         self.tables = _tables(tables or [])
-        self.tables_from_schemas = _schemas(tables_from_schemas, "tables_from_schemas")
-        self.exclude_tables = [QualifiedName.parse(text) for text in dict.fromkeys(exclude_tables or [])]
+        # Dictionaries where order matters and there are thousands to be found in.
+        self.tables_from_schemas = dict.fromkeys(_schemas(tables_from_schemas, "tables_from_schemas"))
+        self.exclude_tables = dict.fromkeys(QualifiedName.parse(text) for text in exclude_tables or [])
         self.keyless_tables = keyless_tables
         self.publish = None if publish is None else tuple(action for action in _ACTIONS if action in publish)
         self.via_root = publish_via_partition_root
@@ -387,7 +393,7 @@ class Publication:
         if self.state == "absent":
             return self._plan_absent(catalog, seen, server) if current else Plan()
         self._check_server(server)
-        self._check_schemas_exist(seen["schemas"])
+        self._check_schemas_exist(set(seen["schemas"]))
         if current and current.all_tables != self.all_tables:
             raise self._other_kind(current)
         plan = Plan()
@@ -485,8 +491,8 @@ class Publication:
                 hint="Leave out where and columns.",
             )
 
-    def _check_schemas_exist(self, existing: list[str]) -> None:
-        missing = [name for name in dict.fromkeys(self.schemas + self.tables_from_schemas) if name not in existing]
+    def _check_schemas_exist(self, existing: set[str]) -> None:
+        missing = [name for name in dict.fromkeys([*self.schemas, *self.tables_from_schemas]) if name not in existing]
         if missing:
             raise Failure(
                 "No such schema in this database: %s." % listed(missing),

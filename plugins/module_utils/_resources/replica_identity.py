@@ -126,7 +126,8 @@ class ReplicaIdentity:
         self.identity = identity
         self.index = index
         self.only_keyless = only_keyless
-        twice = [name for name in self.excluded if name in self.tables]
+        named = set(self.tables)
+        twice = [name for name in self.excluded if name in named]
         if twice:
             raise Failure(
                 "%s is named both in tables and in exclude_tables." % listed(twice), hint="Leave it out of one."
@@ -191,7 +192,8 @@ class ReplicaIdentity:
         because that is how the application locks them.
         """
         lineages = {(*map(_name, row["ancestors"]), _name(row)): row for row in seen["tables"]}
-        return {lineage[-1]: lineages[lineage] for lineage in sorted(lineages) if not set(lineage) & set(self.excluded)}
+        excluded = set(self.excluded)
+        return {lineage[-1]: lineages[lineage] for lineage in sorted(lineages) if excluded.isdisjoint(lineage)}
 
     def _differs(self, row: dict[str, Any]) -> bool:
         if self.only_keyless and _tells_rows(row["identity"], row["index"], row["has_key"]):
@@ -207,7 +209,8 @@ class ReplicaIdentity:
         return "USING INDEX %s" % ident(index) if index else self.identity.upper()
 
     def _check_exist(self, seen: Any) -> None:
-        missing = [name for name in self.schemas if name not in seen["schemas"]]
+        existing = set(seen["schemas"])
+        missing = [name for name in self.schemas if name not in existing]
         if missing:
             raise Failure(
                 "No such schema in this database: %s." % listed(missing),
@@ -216,7 +219,8 @@ class ReplicaIdentity:
         kinds = {_name(row): row["kind"] for row in seen["alike"]}
         absent = [name for name in [*self.tables, *self.excluded] if name not in kinds]
         if absent:
-            alike = [name for name in kinds if str(name).lower() in {str(other).lower() for other in absent}]
+            wanted = {str(name).lower() for name in absent}
+            alike = [name for name in kinds if str(name).lower() in wanted]
             raise Failure(
                 "No such table in this database: %s." % listed(absent),
                 hint="Did you mean %s?" % listed(sorted(alike))
