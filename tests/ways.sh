@@ -51,12 +51,10 @@ run() {
     shift 3
     # pytest's arguments would add to this one.
     case " $* " in *" --postgres "*) ;; *) set -- --postgres "$major" "$@" ;; esac
-    case $way in
-        # What these tests are about they try in both ways in any case.
-        ordinary) set -- --ignore tests/integration/test_in_process.py "$@" ;;
-        # Many, and all of one module, which neither this way nor ansible-core knows from others.
-        in-process) set -- --ignore tests/integration/test_readiness.py "$@" ;;
-    esac
+    # Many, and all of one module, which neither the way nor ansible-core knows from others.
+    set -- --ignore tests/integration/test_readiness.py "$@"
+    # What these tests are about they try in both ways in any case.
+    if [ "$way" = ordinary ]; then set -- --ignore tests/integration/test_in_process.py "$@"; fi
     ".venv/core-$core/bin/python" -m pytest tests/unit tests/integration --modules "$way" -p no:cacheprovider "$@" \
         >"$log" 2>&1 || code=$?
     if [ $code = 0 ]; then
