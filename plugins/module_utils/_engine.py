@@ -225,7 +225,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
         plans = stages.plans(seen, server, logins)
         plan = stages.as_one(plans) if resource is stages else plans[resource.key]
         first = first or plan
-        _check_room(plan.statements, server)
+        _check_room(plan.statements, server, done)
         too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
         if plan.missing and not check_mode:
             raise Failure(" ".join(plan.missing), hint=_unchanged(done))
@@ -307,13 +307,13 @@ def transactions(statements: list[Statement], room: int) -> list[list[Statement]
     return parts
 
 
-def _check_room(statements: list[Statement], server: Server) -> None:
+def _check_room(statements: list[Statement], server: Server, done: list[Statement]) -> None:
     """Fail for what cannot be cut and would fill the lock table."""
     largest = max(statements, key=lambda statement: statement.locks, default=None)
     if largest and largest.locks > server.lock_room:
         raise Failure(
             "This cannot be cut and takes about %d locks, but %s: %s. %s"
-            % (largest.locks, _room(server), _listed([largest]), UNCHANGED),
+            % (largest.locks, _room(server), _listed([largest]), _unchanged(done)),
             hint="Raise max_locks_per_transaction to %d, for which the server has to be restarted, or do it in portions."
             % _locks_needed(largest.locks, server),
         )
@@ -398,7 +398,7 @@ def _apply(session: Session, resource: Resource, plan: Plan, server: Server, don
         if not (left.statements or left.missing):
             break
         # What was not sent is due to what was, or to something that somebody else has made or dropped meanwhile.
-        overtaken = not plan.lasting and not set(left.statements) <= set(sent)
+        overtaken = not plan.lasting and not set(left.statements) <= {*plan.statements, *sent}
         if not overtaken:
             break
         begin, due = [], left.statements
