@@ -76,8 +76,10 @@ clean: ## Remove what this Makefile has set up
 	rm -rf .venv .cache tests/output
 
 $(DEMO)/.stamp: demo/requirements.txt requirements.txt
-$(TEST)/.stamp: tests/requirements.txt tests/requirements-lint.txt requirements.txt
-$(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-lint.txt requirements.txt
+$(TEST)/.stamp: tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
+$(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
+.venv/core-2.16/.stamp: tests/requirements-core-2.16.txt tests/requirements-pytest.txt requirements.txt
+.venv/core-2.21/.stamp: tests/requirements-core-2.21.txt tests/requirements-pytest.txt requirements.txt
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
 
 .venv/%/.stamp:
