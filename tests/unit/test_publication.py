@@ -318,7 +318,9 @@ SMALL = {"max_locks_per_transaction": 1, "lock_holders": 8}  # room for four loc
 
 def cut(resource: Publication, looked: dict[str, object]) -> list[tuple[str, int]]:
     planned = resource.plan(looked, server(**SMALL), {}).statements
-    return [(str(statement).split('PUBLICATION "pub"')[-1].strip(), statement.locks) for statement in planned]
+    return [
+        (str(statement).rsplit('PUBLICATION "pub"', maxsplit=1)[-1].strip(), statement.locks) for statement in planned
+    ]
 
 
 def some(*names: str) -> list[dict[str, object]]:
