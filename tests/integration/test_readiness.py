@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 import trustme
+from ansible_collections.streamkap.neon.plugins.module_utils._readiness import look
 
 from debezium import every_type
 from support import neon
@@ -283,12 +284,31 @@ def test_a_policy_that_shows_all_rows_is_as_good_as_none(ready: Ready) -> None:
 
 
 def test_a_locked_table_is_not_waited_for(ready: Ready) -> None:
+    ready.owner(
+        "CREATE TABLE app.visits (day date PRIMARY KEY) PARTITION BY RANGE (day)",
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.visits",
+    )
     with contextlib.closing(psycopg2.connect(ready.database.dsn)) as session:
-        session.cursor().execute("LOCK TABLE app.orders, streamkap.streamkap_signal")
+        session.cursor().execute("LOCK TABLE app.orders, app.visits, streamkap.streamkap_signal")
         checks = {check["id"]: check for check in ready.look()["checks"]}
     assert checks["signal_table_writable"]["reason"] == "streamkap.streamkap_signal is locked by somebody just now."
+    # What is no more than a table is not opened at all.
     assert checks["tables_read"]["status"] == "skipped"
-    assert checks["tables_read"]["reason"] == "Locked by somebody just now: app.orders. The others can be read."
+    assert checks["tables_read"]["reason"] == "Locked by somebody just now: app.visits. The others can be read."
+
+
+def test_the_connectors_session_is_asked_for_its_right_to_each_table(ready: Ready) -> None:
+    ready.owner("REVOKE SELECT ON app.orders FROM streamkap_role", "REVOKE USAGE ON SCHEMA billing FROM streamkap_role")
+    names = ("app.customers", "app.orders", "billing.payments")
+    customers, orders, payments = (
+        ready.database.sql(f"SELECT '{name}'::regclass::oid::bigint")[0][0] for name in names
+    )
+    version = ready.server.major * 10000
+    statements = look.connectors(version, [customers, orders, payments, 4294967295], [], None, None, None)
+    with contextlib.closing(psycopg2.connect(ready.database.dsn_as(USER, PASSWORD))) as session:
+        cursor = session.cursor()
+        cursor.execute(";".join(statements))
+        assert sorted(cursor.fetchone()[0]["withheld"]) == sorted([orders, payments, 4294967295])
 
 
 @pytest.mark.postgres(14, 18)

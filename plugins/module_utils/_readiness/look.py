@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._resources._catalog import KEY, UNPUBLISHED, pairs
+from .._resources._catalog import KEYS, OF_EXTENSION, UNPUBLISHED, pairs
 from .._resources._connector_table import ConnectorTable
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
@@ -80,7 +80,7 @@ meant(oid) AS (
   SELECT c.oid
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname = ANY ({schemas})
-     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+     AND c.oid NOT IN ({of_extension})
   UNION
   SELECT c.oid
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -119,6 +119,7 @@ makers AS (
          ) AS m(schema, owner)
     JOIN pg_roles o ON o.oid = m.owner LEFT JOIN u ON true
    GROUP BY m.schema),
+{keys},
 attributes AS (
   SELECT a.attrelid,
          json_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = 's') AS stored,
@@ -185,7 +186,7 @@ SELECT json_build_object(
     FROM pg_namespace n LEFT JOIN u ON true LEFT JOIN makers ON makers.schema = n.oid WHERE n.nspname = ANY ({schemas})),
   'table_schemas', (SELECT coalesce(json_agg(json_build_object('name', n.nspname, 'usage', {may_use}) ORDER BY n.nspname), '[]')
     FROM pg_namespace n LEFT JOIN u ON true
-   WHERE n.oid IN (SELECT c.relnamespace FROM wanted JOIN pg_class c ON c.oid = wanted.oid)),
+   WHERE n.oid = ANY (ARRAY(SELECT DISTINCT c.relnamespace FROM wanted JOIN pg_class c ON c.oid = wanted.oid))),
   'publication', (SELECT json_build_object(
       'owner', pg_get_userbyid(p.pubowner),
       'mine', pg_has_role(p.pubowner, 'USAGE'),
@@ -206,13 +207,9 @@ SELECT json_build_object(
       'parent', CASE WHEN c.relispartition THEN (SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid) END,
       'inherited', c.relkind = 'r' AND c.relhassubclass,
       'identity', c.relreplident,
-      'key', coalesce((SELECT json_agg(k.attname) {key}), '[]'),
-      'key_types', (SELECT json_agg(k.attname || ' ' || format_type(k.atttypid, k.atttypmod))
-                      FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid
-                                       AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-                     WHERE i.indrelid = c.oid AND i.indisprimary
-                       AND k.atttypid IN ('bytea'::regtype, 'jsonb'::regtype, 'tsvector'::regtype)),
-      'deferrable', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate),
+      'key', keys.key,
+      'key_types', keys.poor,
+      'deferrable', keys.deferrable,
       'unpublished', {unpublished},
       'wanted', wanted.oid IS NOT NULL,
       'published', published.oid IS NOT NULL,
@@ -240,6 +237,7 @@ SELECT json_build_object(
     LEFT JOIN wanted ON wanted.oid = c.oid
     LEFT JOIN published ON published.oid = c.oid
     LEFT JOIN listed ON listed.prrelid = c.oid
+    LEFT JOIN keys ON keys.indrelid = c.oid
     LEFT JOIN attributes ON attributes.attrelid = c.oid),
   'slot', {slot},
   'slot_more', (SELECT json_build_object(
@@ -280,7 +278,7 @@ _CONNECTOR_TABLE = """(SELECT json_build_object(
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = {name})"""
 
 # The reading and the writing is tried as the connector will do it, one after the other, and each is rolled back at once, which
-# also gives back its lock: nobody is to wait for a look at ten thousand tables. EXPLAIN checks the right to write and writes not.
+# also gives back its lock. EXPLAIN checks the right to write and writes not.
 _CONNECTOR_QUESTIONS = """
 DECLARE
   question record;
@@ -303,7 +301,10 @@ END"""
 _CONNECTOR_LOOK = """SELECT json_build_object(
   'acts_as', current_user,
   'settings', (SELECT json_object_agg(name, reset_val) FROM pg_settings WHERE name = ANY ({settings})),
-  'answers', current_setting('streamkap_neon.answers')::json)"""
+  'answers', current_setting('streamkap_neon.answers')::json,
+  'withheld', (SELECT coalesce(json_agg(t.oid::bigint), '[]')
+    FROM unnest({tables}::oid[]) AS t(oid) LEFT JOIN pg_class c ON c.oid = t.oid
+   WHERE (has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) IS NOT TRUE))"""
 
 # Long enough for what others do in passing.
 _PATIENCE = "SET LOCAL lock_timeout = '100ms'"
@@ -363,7 +364,8 @@ def administrators(
         unsupported_elements=array(UNSUPPORTED_ELEMENTS),
         settings=array(SETTINGS),
         max_transaction_age=max_transaction_age,
-        key=KEY,
+        keys=KEYS.format(of="up"),
+        of_extension=OF_EXTENSION,
         may_connect=_may("database", "current_database()", "CONNECT"),
         may_use=_may("schema", "n.oid", "USAGE"),
         may_select=_may("table", "c.oid", "SELECT"),
@@ -384,17 +386,20 @@ def administrators(
 
 def connectors(
     version: int,
-    tables: Iterable[QualifiedName],
+    plain: Iterable[int],
+    composed: Iterable[QualifiedName],
     signal_table: QualifiedName | None,
     heartbeat_table: QualifiedName | None,
     peek: tuple[str, str] | None,
 ) -> list[str]:
     """The statements of the connector's session; the last one answers.
 
-    :param tables: to be read, one by one.
+    :param plain: oids of the tables which a session that has the rights can read. A server keeps what it knows of each table that a
+        session has opened, some 8 kB, so ten thousand are not opened to learn what the catalogs tell.
+    :param composed: those where other tables or policies have a say, to be read one by one.
     :param peek: the slot to be read and the publication to read it through; its changes stay in the slot.
     """
-    questions = [("read", str(name), "SELECT * FROM %s LIMIT 0" % name.sql) for name in tables]
+    questions = [("read", str(name), "SELECT * FROM %s LIMIT 0" % name.sql) for name in composed]
     if signal_table:
         insert = "EXPLAIN INSERT INTO %s VALUES ('an id', 'a type', 'some data')" % signal_table.sql
         questions.append(("signal", str(signal_table), insert))
@@ -412,7 +417,11 @@ def connectors(
         questions.append(("slot", slot, read % (literal(slot), most, literal(ident(publication)))))
     kinds, names, queries = zip(*questions) if questions else ((), (), ())
     body = _CONNECTOR_QUESTIONS.format(kinds=array(kinds), names=array(names), queries=array(queries))
-    return [_PATIENCE, "DO %s" % literal(body), _CONNECTOR_LOOK.format(settings=array(SETTINGS))]
+    return [
+        _PATIENCE,
+        "DO %s" % literal(body),
+        _CONNECTOR_LOOK.format(settings=array(SETTINGS), tables=literal("{%s}" % ",".join(map(str, plain)))),
+    ]
 
 
 def _may(kind: str, what: str, privilege: str) -> str:

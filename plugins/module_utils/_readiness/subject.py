@@ -53,10 +53,13 @@ class Options:
 
 
 class Connector:
-    """What the connector's side gave."""
+    """What the connector's side gave.
+
+    ``withheld`` has the oids of tables that its session has no right to read, although its user has.
+    """
 
     def __init__(self, side: OtherSide) -> None:
-        seen = side.seen or {"acts_as": None, "settings": {}, "answers": []}
+        seen = side.seen or {"acts_as": None, "settings": {}, "answers": [], "withheld": []}
         self.refused = side.refused
         self.used_password = side.used_password
         self.walsender = side.walsender
@@ -64,6 +67,7 @@ class Connector:
         self.notices = side.notices
         self.acts_as: str | None = seen["acts_as"]
         self.settings: dict[str, str] = seen["settings"]
+        self.withheld: set[int] = set(seen["withheld"])
         self._answers: list[dict[str, str]] = seen["answers"]
 
     def errors(self, kind: str) -> list[dict[str, str]]:

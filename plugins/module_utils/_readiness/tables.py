@@ -97,12 +97,13 @@ def tables_readable(it: Subject) -> Outcome:
 )
 def tables_read(it: Subject) -> Outcome:
     errors = it.connector.errors("read")
-    refused = [error for error in errors if error["sqlstate"] != LOCKED]
+    refused = {error["name"]: error["error"] for error in errors if error["sqlstate"] != LOCKED}
+    refused.update((str(table.name), "no right") for table in it.tables if table.oid in it.connector.withheld)
     if refused:
         return failed(
-            "PostgreSQL refused: %s." % listed("%s (%s)" % (error["name"], error["error"]) for error in refused),
+            "PostgreSQL refused: %s." % listed("%s (%s)" % each for each in refused.items()),
             "Mend what PostgreSQL says, or leave these tables out.",
-            objects=[error["name"] for error in refused],
+            objects=list(refused),
         )
     if errors:
         return skipped(

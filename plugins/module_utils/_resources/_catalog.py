@@ -13,13 +13,31 @@ from dataclasses import dataclass, field
 
 from .._sql import QualifiedName, array, listed
 
-# The columns by which an update or delete finds its row, of a table c that has an index for that. A deferrable primary
-# key is none, nor are columns that an index merely includes.
-KEY = """
-    FROM pg_index i
-    JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-   WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+# Of an index i, the columns that it is over; columns that it merely includes, and expressions, are none.
+_COLUMNS = "JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
+
+# Whether an update or delete finds its row by an index i of a table c. By a deferrable primary key it does not.
+_IDENTIFIES = """i.indisvalid AND i.indimmediate
      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END"""
+
+# The columns by which an update or delete finds its row, of a table c.
+KEY = """
+    FROM pg_index i %s
+   WHERE i.indrelid = c.oid AND %s""" % (_COLUMNS, _IDENTIFIES)
+
+# A table of these columns, and more about the primary key, for all that a query is about, which a CTE names by oid.
+KEYS = """
+keys AS (
+  SELECT i.indrelid,
+         json_agg(k.attname) FILTER (WHERE %s) AS key,
+         json_agg(k.attname || ' ' || format_type(k.atttypid, k.atttypmod))
+           FILTER (WHERE i.indisprimary AND k.atttypid IN ('bytea'::regtype, 'jsonb'::regtype, 'tsvector'::regtype)) AS poor,
+         bool_or(i.indisprimary AND NOT i.indimmediate) AS deferrable
+    FROM {of} AS base JOIN pg_class c ON c.oid = base.oid JOIN pg_index i ON i.indrelid = c.oid %s
+   GROUP BY i.indrelid)""" % (_IDENTIFIES, _COLUMNS)
+
+# What belongs to an extension, which is the extension's business.
+OF_EXTENSION = "SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'"
 
 # From PostgreSQL 18 on, updates fail when the replica identity has a generated column that is not published.
 _UNPUBLISHED = """(

@@ -21,7 +21,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
-from ._catalog import pairs
+from ._catalog import OF_EXTENSION, pairs
 
 # A diff shows each object of a kind by itself up to this many.
 _MOST_SHOWN = 50
@@ -70,8 +70,7 @@ g AS (SELECT oid FROM pg_roles WHERE rolname = {role}),
 n AS (SELECT * FROM pg_namespace WHERE nspname = ANY ({schemas})),
 relation AS (
   SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind, c.relnamespace, c.relowner, c.relacl,
-         EXISTS (SELECT FROM pg_depend d
-                  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS of_extension
+         c.oid IN ({of_extension}) AS of_extension
     FROM n JOIN pg_class c ON c.relnamespace = n.oid
    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')),
 excluded(oid) AS (
@@ -84,6 +83,11 @@ r AS (
          (schema, name) IN (SELECT * FROM unnest({named})) AS named
     FROM relation),
 o AS ({owners}),
+columns AS (
+  SELECT t.attrelid, json_agg(DISTINCT a.privilege_type) AS held
+    FROM g, pg_attribute t, aclexplode(t.attacl) AS a
+   WHERE t.attacl IS NOT NULL AND NOT t.attisdropped AND a.grantee = g.oid
+   GROUP BY t.attrelid),
 sizes AS (SELECT relnamespace, count(*) AS relations FROM relation GROUP BY relnamespace)
 SELECT json_build_object(
   'grantee', EXISTS (SELECT FROM g),
@@ -97,14 +101,11 @@ SELECT json_build_object(
       'name', r.name,
       'target', r.target,
       'excluded', r.excluded,
-      'columns', k.columns,
+      'columns', columns.held,
       {table}))), '[]')
     FROM r {table_acl}
-   CROSS JOIN LATERAL (
-      SELECT json_agg(DISTINCT a.privilege_type) AS columns
-        FROM g, pg_attribute t, aclexplode(t.attacl) AS a
-       WHERE t.attrelid = r.oid AND t.attacl IS NOT NULL AND NOT t.attisdropped AND a.grantee = g.oid) AS k
-   WHERE r.target OR r.named OR x.held IS NOT NULL OR k.columns IS NOT NULL),
+    LEFT JOIN columns ON columns.attrelid = r.oid
+   WHERE r.target OR r.named OR x.held IS NOT NULL OR columns.held IS NOT NULL),
   'owners', (SELECT coalesce(json_agg(json_build_object(
       'name', pg_get_userbyid(o.oid), 'may', pg_has_role(o.oid, {become}))), '[]') FROM o),
   'defaults', (SELECT coalesce(json_agg(json_build_object(
@@ -299,6 +300,7 @@ class Grant:
     def look(self, version: int) -> str:
         every_table, every_owner = self.tables is None, self.owners is None
         return _LOOK.format(
+            of_extension=OF_EXTENSION,
             role=literal(self.role),
             schemas=array(self.schemas),
             named=pairs(self.named_tables),

@@ -22,7 +22,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
-from ._catalog import KEY, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
+from ._catalog import KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
 
 # As PostgreSQL orders them, and all of them is its default.
 _ACTIONS = ("insert", "update", "delete", "truncate")
@@ -56,7 +56,9 @@ up(oid) AS (
 down(oid) AS (
   SELECT oid FROM base
   UNION SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.oid
-                                    JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
+                                    JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition),
+meant(oid) AS (SELECT oid FROM up UNION SELECT oid FROM down),
+{keys}
 SELECT json_build_object(
   'publication', (SELECT json_build_object(
       'owner', pg_get_userbyid(p.pubowner),
@@ -94,19 +96,17 @@ SELECT json_build_object(
       'parent', CASE WHEN c.relispartition THEN (
           SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid) END,
       'inherited', c.relkind = 'r' AND c.relhassubclass,
-      'of_extension', EXISTS (SELECT FROM pg_depend d
-                               WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'),
+      'of_extension', c.oid IN ({of_extension}),
       'identity', c.relreplident,
-      'key', (SELECT coalesce(json_agg(k.attname), '[]') {key}),
-      'deferrable', EXISTS (SELECT FROM pg_index i
-                             WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate),
+      'key', coalesce(keys.key, '[]'),
+      'deferrable', coalesce(keys.deferrable, false),
       'unpublished', {unpublished},
       'unpublished_in_full', {unpublished_in_full},
       'columns', CASE WHEN (n.nspname::text, c.relname::text) IN (SELECT * FROM unnest({with_columns})) THEN (
           SELECT json_object_agg(a.attname, a.attgenerated)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END)), '[]')
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.oid IN (SELECT oid FROM up UNION SELECT oid FROM down)))"""
+    FROM meant JOIN pg_class c ON c.oid = meant.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN keys ON keys.indrelid = c.oid))"""
 
 _PUBLISHED_SINCE_15 = {
     "published_schemas": """(
@@ -380,7 +380,8 @@ class Publication:
             row_filters="current_setting('streamkap_neon.row_filters')::json"
             if self.questions(version)
             else "'[]'::json",
-            key=KEY,
+            keys=KEYS.format(of="meant"),
+            of_extension=OF_EXTENSION,
             **by_version,
         )
 

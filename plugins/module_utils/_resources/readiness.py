@@ -120,16 +120,17 @@ class Readiness:
 
     def connector_look(self, version: int, seen: Any) -> list[str]:
         asked = self.options
-        readable = [
-            QualifiedName(row["schema"], row["name"])
-            for row in seen["tables"]
-            if row["wanted"] and row["kind"] in "rp" and row["readable"] == "yes"
-        ]
+        plain, composed = [], []
+        for row in seen["tables"]:
+            if row["wanted"] and row["kind"] in "rp" and row["readable"] == "yes":
+                by_itself = row["kind"] == "r" and not row["inherited"] and "row_security" not in row
+                (plain if by_itself else composed).append(row)
         slot = seen["slot"] and seen["slot"]["slot"]
         peek = asked.read_slot and asked.publication and slot and not slot["active"] and slot["plugin"] == "pgoutput"
         return look.connectors(
             version,
-            readable,
+            [row["oid"] for row in plain],
+            [QualifiedName(row["schema"], row["name"]) for row in composed],
             asked.signal_table if asked.signal_table and seen["signal"]["shape"]["table"] else None,
             asked.heartbeat_table if asked.heartbeat_table and seen["heartbeat"]["shape"]["table"] else None,
             (asked.slot, asked.publication) if peek else None,
