@@ -162,6 +162,10 @@ class _Done(Exception):
         self.result = result
 
 
+# In JSON these look different.
+_AS_PYTHON_WRITES_THEM = "True False None"
+
+
 class _Front:
     """To a module what AnsibleModule is, as far as the collection's modules use it."""
 
@@ -220,13 +224,23 @@ class _Front:
             result["warnings"] = self._warnings
         if self._deprecations:
             result["deprecations"] = self._deprecations
-        raise _Done(json.loads(json.dumps(self._masked(result), default=list)))
+        raise _Done(self._masked(result))
 
     def _masked(self, result: dict[str, Any]) -> dict[str, Any]:
-        masked = remove_values(result, self.no_log_values)
         # A secret that is called true or null is no reason to hide whether anything was changed.
-        masked.update({key: value for key, value in result.items() if value is None or isinstance(value, bool)})
-        return masked
+        return {
+            key: value if value is None or isinstance(value, bool) else self._without_secrets(value)
+            for key, value in result.items()
+        }
+
+    def _without_secrets(self, value: Any) -> Any:
+        # Ten thousand tables are soon written down as one text, and slowly looked through one by one. Whatever a text holds, it
+        # holds too when both are written as JSON.
+        written = json.dumps(value, default=list, ensure_ascii=False)
+        secrets = [json.dumps(secret, ensure_ascii=False)[1:-1] for secret in self.no_log_values]
+        if any(secret in written or secret in _AS_PYTHON_WRITES_THEM for secret in secrets):
+            written = json.dumps(remove_values(value, self.no_log_values), default=list)
+        return json.loads(written)
 
 
 def _tells_tracebacks(before: bool) -> bool:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from .._engine import Line, OtherSide
-from .._resources._catalog import Relation
+from .._resources._catalog import BY_NAME, Relation
 from .._server import Server
 from .._sql import QualifiedName, ident, relations
 
@@ -75,7 +75,7 @@ class Connector:
         return [answer for answer in self._answers if answer["kind"] == kind]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Table(Relation):
     """A relation, and what capturing it takes.
 
@@ -166,7 +166,7 @@ class Subject:
             )
             for row in self.seen["tables"]
         ]
-        return sorted(found, key=lambda table: table.name)
+        return sorted(found, key=BY_NAME)
 
     @cached_property
     def _by_oid(self) -> dict[int, Table]:

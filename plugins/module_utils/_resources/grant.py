@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from .._engine import Plan
@@ -34,6 +35,9 @@ _LOCKS_SINCE = 180000  # server_version_num
 # For each schema that GRANT names by ALL TABLES IN SCHEMA it goes through all relations of the database, which is faster than a
 # list of their names up to about so many relations in all.
 _MOST_SCANNED = 5_000_000
+
+# The order in which tables are told.
+_BY_NAME = itemgetter("schema", "name")
 
 # What else than the plain privilege may be held: the right to pass it on, and the privilege on single columns.
 _OPTION = " WITH GRANT OPTION"
@@ -370,7 +374,7 @@ class Grant:
             "exists": seen["grantee"],
             "database_privileges": sorted(_held(seen["database"])),
             "schemas": {row["schema"]: sorted(_held(row)) for row in _by_schema(seen["schemas"])},
-            "tables": {str(_name(row)): sorted(_held(row)) for row in sorted(seen["relations"], key=_name)},
+            "tables": {str(_name(row)): sorted(_held(row)) for row in sorted(seen["relations"], key=_BY_NAME)},
             "default_privileges": sorted(defaults, key=lambda row: (row["owner"], row["schema"] or "")),
         }
 
@@ -411,7 +415,7 @@ class Grant:
         found = [self._object("DATABASE", server.database, ident(server.database), "", seen["database"])]
         for row in _by_schema(seen["schemas"]):
             found.append(self._object("SCHEMA", row["schema"], ident(row["schema"]), "", row))
-        for row in sorted(seen["relations"], key=_name):
+        for row in sorted(seen["relations"], key=_BY_NAME):
             name = _name(row)
             # To take something back, a view or an extension's table is as good as any other.
             meant = row["target"] or (self.state == "absent" and self.tables is None and not row.get("excluded"))
@@ -645,7 +649,7 @@ def _name(row: dict[str, Any]) -> QualifiedName:
 
 
 def _by_schema(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: row["schema"])
+    return sorted(rows, key=itemgetter("schema"))
 
 
 def _alike(names: Iterable[object]) -> dict[str, list[object]]:

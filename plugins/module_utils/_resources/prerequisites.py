@@ -12,12 +12,12 @@ has a short one of its own. And a slot is no object of a transaction.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .._engine import Plan, Resource, Stages, Together
 from .._errors import Failure
 from .._server import Server
-from .._sql import QualifiedName
 from .grant import Grant
 from .heartbeat_table import HeartbeatTable
 from .publication import Publication, with_full_identity
@@ -29,6 +29,9 @@ from .slot import Slot
 # Fixed by Streamkap, which recognizes its tables by these names only.
 _SIGNAL_TABLE = "streamkap_signal"
 _HEARTBEAT_TABLE = "streamkap_heartbeat"
+
+# What the result tells besides the publication.
+_DESCRIBED = ("connector_role", "connector_user", "signal_table", "heartbeat_table", "slot")
 
 
 class Prerequisites(Stages):
@@ -124,15 +127,23 @@ class Prerequisites(Stages):
 
     def describe(self, seen: Any) -> dict[str, Any]:
         """The tables by their names only: there may be many thousands."""
-        described = super().describe(seen)
-        publication = described["publication"]
-        names = [QualifiedName.parse(table["name"]) for table in publication["tables"]]
-        shown = ("connector_role", "connector_user", "signal_table", "heartbeat_table", "slot")
-        return {
-            **{name: described.get(name) for name in shown},
-            "publication": {key: value for key, value in publication.items() if key != "tables"},
-            "captured": sorted(name.plain for name in names if name not in self.own) if self.names_captured else None,
-        }
+        described: dict[str, Any] = dict.fromkeys((*_DESCRIBED, "captured"))
+        for key, part, its in self._leaves(seen):
+            if isinstance(part, Publication):
+                described[key] = part.describe_without_tables(its)
+                if self.names_captured:
+                    described["captured"] = sorted(name.plain for name in part.names(its) if name not in self.own)
+            elif key in _DESCRIBED:
+                described[key] = part.describe(its)
+        return described
+
+    def _leaves(self, seen: Any) -> Iterator[tuple[str, Resource, Any]]:
+        """Each resource, with what was seen of it."""
+        for name, part in self.parts.items():
+            parts = part.parts if isinstance(part, Together) else {}
+            yield from ((inner, each, seen[name][inner]) for inner, each in parts.items())
+            if not parts:
+                yield name, part, seen[name]
 
 
 def _check_options(user: str, role: str, schemas: list[str], tables: list[str], publication_scope: str) -> None:

@@ -22,7 +22,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
-from ._catalog import KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
+from ._catalog import BY_NAME, KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
 
 # As PostgreSQL orders them, and all of them is its default.
 _ACTIONS = ("insert", "update", "delete", "truncate")
@@ -255,7 +255,7 @@ class _Catalog:
             )
             for row in seen["relations"]
         ]
-        self.relations = sorted(relations, key=lambda relation: relation.name)
+        self.relations = sorted(relations, key=BY_NAME)
         self.by_oid = {relation.oid: relation for relation in relations}
         self.by_name = {relation.name: relation for relation in relations}
         self.answers = {(answer["relation"], answer["about"]): answer for answer in seen["row_filters"]}
@@ -328,6 +328,7 @@ class Publication:
         owner: str | None,
         exclusive: bool,
     ) -> None:
+        self._read: tuple[Any, _Catalog] | None = None
         self.name = check_name(name, "publication")
         self.state = state
         self.all_tables = all_tables
@@ -385,11 +386,17 @@ class Publication:
             **by_version,
         )
 
+    def _catalog(self, seen: Any) -> _Catalog:
+        """Kept, because what is planned from is mostly what is described afterwards, too."""
+        if self._read is None or self._read[0] is not seen:
+            self._read = (seen, _Catalog(seen))
+        return self._read[1]
+
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
     def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
-        catalog = _Catalog(seen)
+        catalog = self._catalog(seen)
         current = catalog.publication
         if self.state == "absent":
             return self._plan_absent(catalog, seen, server) if current else Plan()
@@ -415,9 +422,16 @@ class Publication:
         return plan
 
     def describe(self, seen: Any) -> dict[str, Any]:
-        found = _Catalog(seen).publication
+        tables = [
+            {"name": str(table.name), "columns": table.columns and list(table.columns), "where": table.where}
+            for table in _by_name(self._published(seen))
+        ]
+        return {**self.describe_without_tables(seen), "tables": tables}
+
+    def describe_without_tables(self, seen: Any) -> dict[str, Any]:
+        found = self._catalog(seen).publication
         if not found:
-            nothing = {"owner": None, "all_tables": None, "schemas": [], "tables": [], "publish": []}
+            nothing = {"owner": None, "all_tables": None, "schemas": [], "publish": []}
             return {"name": self.name, "exists": False, **nothing, "publish_via_partition_root": None}
         return {
             "name": self.name,
@@ -425,13 +439,17 @@ class Publication:
             "owner": found.owner,
             "all_tables": found.all_tables,
             "schemas": sorted(found.schemas),
-            "tables": [
-                {"name": str(name), "columns": table.columns and list(table.columns), "where": table.where}
-                for name, table in sorted(found.tables.items())
-            ],
             "publish": list(found.publish),
             "publish_via_partition_root": found.via_root,
         }
+
+    def names(self, seen: Any) -> list[QualifiedName]:
+        """Of the tables that are published by themselves."""
+        return [table.name for table in self._published(seen)]
+
+    def _published(self, seen: Any) -> Iterable[_Table]:
+        found = self._catalog(seen).publication
+        return found.tables.values() if found else ()
 
     def _check_options(self) -> None:
         """Fail for options that contradict each other or ask for nothing."""
@@ -1049,7 +1067,7 @@ def _narrowness(table: _Table, governing: Relation, relation: Relation, catalog:
 
 
 def _by_name(tables: Iterable[_Table]) -> list[_Table]:
-    return sorted(tables, key=lambda table: table.name)
+    return sorted(tables, key=BY_NAME)
 
 
 def _objects(tables: Iterable[_Table], schemas: Iterable[str], catalog: _Catalog) -> str:
