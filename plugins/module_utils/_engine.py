@@ -240,6 +240,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
             try:
                 for name, stage in stages.parts.items():
                     if plans[name].statements:
+                        seen[name] = None  # which may be large, as what is seen afterwards
                         seen[name] = _apply(session, stage, plans[name], server, done)
             except _Conflict as conflict:
                 if last_try:

@@ -92,9 +92,9 @@ class Table(Relation):
     """
 
     key_types: list[str] = field(default_factory=list)
-    wanted: bool = False
-    published: bool = False
-    readable: str = "no"
+    wanted: bool = True
+    published: bool = True
+    readable: str = "yes"
     row_security: bool = False
     toasted: bool = False
     stored: list[str] = field(default_factory=list)

@@ -68,10 +68,10 @@ SELECT json_build_object(
                                    'truncate', p.pubtruncate),
       'via_root', p.pubviaroot,
       'schemas', {published_schemas},
-      'tables', (SELECT coalesce(json_agg(json_build_object(
+      'tables', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
                      'relation', m.prrelid::bigint,
                      'columns', {published_columns},
-                     'where', {published_where})), '[]') FROM m)) FROM p),
+                     'where', {published_where}))), '[]') FROM m)) FROM p),
   'may_create', has_database_privilege(current_database(), 'CREATE'),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
   'owner', (SELECT json_build_object(
@@ -85,26 +85,26 @@ SELECT json_build_object(
               LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid AND a.backend_type = 'walsender'
              WHERE s.database = current_database() AND s.plugin = 'pgoutput' AND s.wal_status IS DISTINCT FROM 'lost'),
   'row_filters', {row_filters},
-  'relations', (SELECT coalesce(json_agg(json_build_object(
+  'relations', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
       'oid', c.oid::bigint,
       'schema', n.nspname,
       'name', c.relname,
-      'kind', c.relkind,
-      'persistence', c.relpersistence,
       'owner', pg_get_userbyid(c.relowner),
-      'mine', pg_has_role(c.relowner, 'USAGE'),
+      'kind', nullif(c.relkind, 'r'),
+      'persistence', nullif(c.relpersistence, 'p'),
+      'mine', nullif(pg_has_role(c.relowner, 'USAGE'), true),
       'parent', CASE WHEN c.relispartition THEN (
           SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid) END,
-      'inherited', c.relkind = 'r' AND c.relhassubclass,
-      'of_extension', c.oid IN ({of_extension}),
-      'identity', c.relreplident,
-      'key', coalesce(keys.key, '[]'),
-      'deferrable', coalesce(keys.deferrable, false),
+      'inherited', nullif(c.relkind = 'r' AND c.relhassubclass, false),
+      'of_extension', nullif(c.oid IN ({of_extension}), false),
+      'identity', nullif(c.relreplident, 'd'),
+      'key', keys.key,
+      'deferrable', nullif(keys.deferrable, false),
       'unpublished', {unpublished},
       'unpublished_in_full', {unpublished_in_full},
       'columns', CASE WHEN (n.nspname::text, c.relname::text) IN (SELECT * FROM unnest({with_columns})) THEN (
           SELECT json_object_agg(a.attname, a.attgenerated)
-            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END)), '[]')
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END))), '[]')
     FROM meant JOIN pg_class c ON c.oid = meant.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN keys ON keys.indrelid = c.oid))"""
 
@@ -263,7 +263,11 @@ class _Catalog:
 
     def _publication(self, row: dict[str, Any]) -> _Published:
         tables = [
-            _Table(self.by_oid[table["relation"]].name, table["columns"] and tuple(table["columns"]), table["where"])
+            _Table(
+                self.by_oid[table["relation"]].name,
+                tuple(table["columns"]) if table.get("columns") else None,
+                table.get("where"),
+            )
             for table in row["tables"]
         ]
         return _Published(
@@ -358,13 +362,14 @@ class Publication:
         return ["DO %s" % literal(body)]
 
     def look(self, version: int) -> str:
+        self._read = None
         # Before PostgreSQL 15 a publication holds whole tables only.
         by_version = {
             "published_schemas": "'[]'::json",
             "published_columns": "NULL",
             "published_where": "NULL",
-            "unpublished": "'[]'::json",
-            "unpublished_in_full": "'[]'::json",
+            "unpublished": "NULL",
+            "unpublished_in_full": "NULL",
         }
         if version >= 150000:
             by_version.update(_PUBLISHED_SINCE_15)
@@ -387,7 +392,7 @@ class Publication:
         )
 
     def _catalog(self, seen: Any) -> _Catalog:
-        """Kept, because what is planned from is mostly what is described afterwards, too."""
+        """Kept until the next look, because what is planned from is mostly what is described afterwards."""
         if self._read is None or self._read[0] is not seen:
             self._read = (seen, _Catalog(seen))
         return self._read[1]
@@ -955,7 +960,7 @@ def with_full_identity(seen: Any, tables: Iterable[str]) -> Any:
     return {
         **seen,
         "relations": [
-            {**row, "identity": "f", "key": [], "unpublished": row["unpublished_in_full"]}
+            {**row, "identity": "f", "key": [], "unpublished": row.get("unpublished_in_full", [])}
             if str(QualifiedName(row["schema"], row["name"])) in full
             else row
             for row in seen["relations"]

@@ -39,6 +39,9 @@ CHECKS: tuple[Check, ...] = tuple(check for area in AREAS for check in area.chec
 _KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table", "m": "materialized view", "v": "view"}
 _IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
 
+# Where other tables, or policies, have a say in what reading a table gives.
+_COMPOSED = ("kind", "inherited", "row_security")
+
 # What the result tells of the slot.
 _SLOT = (
     "plugin",
@@ -120,16 +123,19 @@ class Readiness:
 
     def connector_look(self, version: int, seen: Any) -> list[str]:
         asked = self.options
-        plain, composed = [], []
-        for row in seen["tables"]:
-            if row["wanted"] and row["kind"] in "rp" and row["readable"] == "yes":
-                by_itself = row["kind"] == "r" and not row["inherited"] and "row_security" not in row
-                (plain if by_itself else composed).append(row)
+        # What is as it mostly is stands in no row: to be captured, readable, and no more than a table.
+        readable = [
+            row
+            for row in seen["tables"]
+            if row.keys().isdisjoint(("wanted", "readable")) and row.get("kind", "r") in "rp"
+        ]
+        plain = [row["oid"] for row in readable if row.keys().isdisjoint(_COMPOSED)]
+        composed = [row for row in readable if not row.keys().isdisjoint(_COMPOSED)]
         slot = seen["slot"] and seen["slot"]["slot"]
         peek = asked.read_slot and asked.publication and slot and not slot["active"] and slot["plugin"] == "pgoutput"
         return look.connectors(
             version,
-            [row["oid"] for row in plain],
+            plain,
             [QualifiedName(row["schema"], row["name"]) for row in composed],
             asked.signal_table if asked.signal_table and seen["signal"]["shape"]["table"] else None,
             asked.heartbeat_table if asked.heartbeat_table and seen["heartbeat"]["shape"]["table"] else None,
