@@ -10,13 +10,15 @@ DEMO = .venv/demo
 TEST = .venv/test
 DEBEZIUM = .venv/debezium
 BENCH = .venv/bench
+# The versions of ansible-core that something is tested with.
+CORES = 2.16 2.18 2.19 2.21
 
 # Two servers at a time; all tests of one version run on the same one.
 JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration ways debezium debezium-with-java molecule sanity lint docs bench clean
+.PHONY: help demo test unit integration ways debezium debezium-with-java molecule lint docs bench clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -25,7 +27,7 @@ help: ## Show this list
 demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration ways debezium molecule sanity lint ## Run all tests
+test: unit integration ways debezium molecule lint ## Run all tests
 
 unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
 	@echo "Unit tests"
@@ -57,13 +59,9 @@ molecule: $(TEST)/.stamp ## Run the role against a PostgreSQL container (needs p
 	@echo "Molecule"
 	@tests/molecule.sh
 
-sanity: $(TEST)/.stamp ## Run ansible-test sanity
-	@echo "ansible-test sanity"
-	@tests/sanity.sh
-
-lint: $(TEST)/.stamp ## Run the linters
-	@echo "Linters"
-	@tests/lint.sh
+lint: $(TEST)/.stamp ## Run ansible-test sanity and all linters, on ansible-core 2.16, 2.18, 2.19 and 2.21 (CORE=2.19 selects)
+	@echo "ansible-test sanity and the linters"
+	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/lint.sh $(CORE)
 
 docs: $(TEST)/.stamp ## Write the pages that are generated from the code
 	@$(TEST)/bin/python tests/support/checks_page.py
@@ -78,8 +76,7 @@ clean: ## Remove what this Makefile has set up
 $(DEMO)/.stamp: demo/requirements.txt requirements.txt
 $(TEST)/.stamp: tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
-.venv/core-2.16/.stamp: tests/requirements-core-2.16.txt tests/requirements-pytest.txt requirements.txt
-.venv/core-2.21/.stamp: tests/requirements-core-2.21.txt tests/requirements-pytest.txt requirements.txt
+$(CORES:%=.venv/core-%/.stamp): .venv/core-%/.stamp: tests/requirements-core-%.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
 
 .venv/%/.stamp:

@@ -12,9 +12,9 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ LOOK_EVERY = 0.01  # seconds, at the server's processes
 TASK_OR_RESULT = re.compile(
     r"^TASK \[(?P<task>.*)\] \*+$|^changed: \[.*?\](?: => (?:\(item=.*?\) => )?(?P<result>\{.*\}))?", re.M
 )
+A_TASK_BEGINS = re.compile(r"^TASK \[(?:.* : )?(?P<name>.*)\] \*+$")
+THE_END_BEGINS = re.compile(r"^PLAY RECAP \*+$")
 FAILED = re.compile(r'^(?:fatal|failed): .*?"msg": "(?P<msg>(?:[^"\\]|\\.)*)"', re.M)
 
 
@@ -40,6 +42,7 @@ class Run:
     counts: of the network in front of the server
     memory: bytes that the largest of its processes had at most
     server_memory: bytes that the largest of the server's processes had at most for itself, 0 when nobody looked
+    steps: the seconds of a playbook's tasks, and of what is before and after them
     failure: why it did not do what it should; None when it did
     """
 
@@ -49,6 +52,7 @@ class Run:
     memory: int
     server_memory: int
     output: str
+    steps: dict[str, float]
     failure: str | None = None
 
     @property
@@ -76,6 +80,7 @@ class Median:
     counts: Counts
     memory: float
     server_memory: float
+    steps: dict[str, float]
     failure: str | None
 
 
@@ -89,6 +94,7 @@ def median_of(runs: list[Run]) -> Median:
         Counts(*(round(median(getattr(run.counts, name) for run in good)) for name in Counts.__dataclass_fields__)),
         median(run.memory for run in good),
         median(run.server_memory for run in good),
+        {step: median(run.steps.get(step, 0) for run in good) for step in good[0].steps},
         good[0].failure,
     )
 
@@ -102,18 +108,21 @@ def measure(
     watch: the server whose processes' memory is looked at in the meantime
     """
     network.reset()
-    with tempfile.TemporaryFile("w+") as output, _largest_process_of(watch) as server_memory:
+    with _largest_process_of(watch) as server_memory:
         started = time.monotonic()
         process = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            text=True,
         )
         too_long = threading.Timer(timeout, _end, (process.pid,))
         too_long.start()
         try:
+            # It ends when nobody writes any more.
+            lines = [(time.monotonic() - started, line) for line in process.stdout]
             # Unlike getrusage, this knows the memory of this one's processes only.
             _pid, status, usage = os.wait4(process.pid, 0)
         except BaseException:
@@ -122,10 +131,10 @@ def measure(
         finally:
             late = not too_long.is_alive()
             too_long.cancel()
+            process.stdout.close()
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
+    text = "".join(line for _when, line in lines)
     return Run(
         seconds,
         usage.ru_utime + usage.ru_stime,
@@ -133,8 +142,23 @@ def measure(
         usage.ru_maxrss * 1024,
         max(server_memory, default=0),
         text,
+        _steps(lines, seconds),
         f"> {timeout:.0f} s" if late else _why(text) if process.returncode else None,
     )
+
+
+def _steps(lines: list[tuple[float, str]], seconds: float) -> dict[str, float]:
+    begins = [("Ansible's start", 0.0)]
+    for when, line in lines:
+        if task := A_TASK_BEGINS.match(line):
+            begins.append((task["name"], when))
+        elif THE_END_BEGINS.match(line):
+            begins.append(("Ansible's end", when))
+    ends = [when for _step, when in begins[1:]] + [seconds]
+    steps: dict[str, float] = defaultdict(float)
+    for (step, when), end in zip(begins, ends, strict=True):
+        steps[step] += end - when
+    return dict(steps)
 
 
 def _end(process: int) -> None:

@@ -13,8 +13,8 @@ import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
-from statistics import linear_regression
 
 from .contenders import CONTENDERS, EMPTY, FORKS, ORDINARY, PEER, PSQL, ROLE
 from .measure import Median
@@ -61,6 +61,8 @@ def page(results: Results) -> str:
         _comparison(results, again=True),
         "## First run\n",
         _comparison(results, again=False),
+        "## Where the time goes\n",
+        _steps(results),
         "## Ratios\n",
         _ratios(results),
         "## Many databases\n",
@@ -81,7 +83,7 @@ class Line:
 
     base: seconds for no table
     slope: seconds for each table
-    deviation: of the point that is farthest from it, as a part of what the line says there
+    deviation: of the points that are farthest from it, as a part of what was measured there
     """
 
     base: float
@@ -103,13 +105,24 @@ def growth(results: Results, again: bool) -> list[tuple[int, Median]]:
 
 
 def line(points: list[tuple[int, Median]]) -> Line | None:
-    """None when there are too few points to differ from a line."""
+    """The straight line that has the smallest deviation; None when there are too few points to differ from a line."""
     if len(points) < 3:
         return None
-    tables, seconds = [number for number, _median in points], [median.seconds for _number, median in points]
-    slope, base = linear_regression(tables, seconds)
-    expected = [base + slope * number for number in tables]
-    return Line(base, slope, max(abs(one / other - 1) for one, other in zip(seconds, expected, strict=True)))
+    measured = [(tables, median.seconds) for tables, median in points]
+    # No line comes closer to all points than the one that comes as close as can be to the three which are the hardest.
+    return max((_line_between(*three) for three in combinations(measured, 3)), key=lambda line: line.deviation)
+
+
+def _line_between(*points: tuple[int, float]) -> Line:
+    """The line that is equally far, as a part of what was measured, below the middle one of three points and above the others, or the
+    other way round."""
+    (left, at_left), (middle, at_middle), (right, at_right) = points
+    part = (middle - left) / (right - left)
+    chord = at_left + part * (at_right - at_left)
+    off = (at_middle - chord) / (at_middle + chord)
+    ends = at_left * (1 + off), at_right * (1 + off)
+    slope = (ends[1] - ends[0]) / (right - left)
+    return Line(ends[0] - slope * left, slope, abs(off))
 
 
 def _facts(results: Results) -> str:
@@ -157,6 +170,20 @@ def _measured(results: Results, cell: Cell) -> list[object]:
     changed = len(results.runs[cell][0].changed) if cell.contender != PSQL.name else ""
     trips = f"{counts.handshakes} + {counts.queries}"
     return [f"{median.seconds:.2f}", f"{median.cpu:.2f}", counts.connections, trips, changed, median.runs]
+
+
+def _steps(results: Results) -> str:
+    sizes = [results.plan.sizes[0], results.plan.sizes[-1]]
+    cells = {
+        (size, again): Cell("comparison", 1, size, 0, ROLE.name, again) for size in sizes for again in (True, False)
+    }
+    found = {key: results.median(cell) for key, cell in cells.items()}
+    found = {key: median for key, median in found.items() if median and not median.failure}
+    steps = dict.fromkeys(step for median in found.values() for step in median.steps)
+    head = ["", *(f"{size}, {'unchanged' if again else 'first'}" for size, again in found)]
+    rows = [[step, *(f"{median.steps.get(step, 0):.2f}" for median in found.values())] for step in steps]
+    rows.append(["all", *(f"{median.seconds:.2f}" for median in found.values())])
+    return f"Seconds from the line that begins a task of {ROLE.name} to the next one, no delay.\n\n{_table(head, rows)}"
 
 
 def _ratios(results: Results) -> str:
@@ -238,7 +265,7 @@ def _growth(results: Results) -> str:
         fit = line(growth(results, again))
         if fit:
             parts.append(
-                f"{kind}: {fit.base:.2f} s, and {fit.slope * 1000:.3f} s for each thousand tables; the farthest point is "
+                f"{kind}: {fit.base:.2f} s, and {fit.slope * 1000:.3f} s for each thousand tables; no point is more than "
                 f"{fit.deviation:.0%} off that line.\n"
             )
         else:

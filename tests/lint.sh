@@ -1,25 +1,53 @@
 #!/usr/bin/env bash
-# Runs every linter on a copy of the collection, offline, and fails when one of them does.
+# Runs every linter on a copy of the collection, and what judges it by ansible-core on each of several versions; fails when one of them
+# does: tests/lint.sh [version of ansible-core ...]
+# JOBS is how many versions go at a time. For PYTHON and PYTHON_NEWEST see pythons.sh.
 source "$(dirname "$0")/collection_copy.sh"
-collection_copy lint
-ANSIBLE_COLLECTIONS_PATH=$(realpath ../../..)
-export ANSIBLE_COLLECTIONS_PATH
+source "$(dirname "$0")/pythons.sh"
 
-failed=()
+LOGS=.cache/lint-logs
+
+failed=0
 lint() {
     printf '\n== %s\n' "$*"
-    "$@" || failed+=("$*")
+    "$@" || failed=1
 }
 
+lint_core() {
+    local log=$LOGS/$1.log code=0
+    tests/lint_core.sh "$1" >"$log" 2>&1 || code=$?
+    if [ $code = 0 ]; then
+        echo "ansible-core $1: clean"
+    else
+        cat "$log"
+    fi
+    return $code
+}
+
+top=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+collection_copy lint
 lint ruff check
 lint ruff format --check
 lint yamllint --strict .
-lint ansible-lint
+lint shellcheck --external-sources --source-path=SCRIPTDIR tests/*.sh
 lint antsibull-changelog lint
-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
 
-if [ ${#failed[@]} -gt 0 ]; then
-    printf '\nFailed:\n'
-    printf '    %s\n' "${failed[@]}"
-    exit 1
-fi
+cd "$top"
+mkdir -p "$LOGS"
+if [ $# = 0 ]; then set -- 2.16 2.18 2.19 2.21; fi
+set_up_cores lint "$@" || failed=1
+printf '\n== ansible-lint, antsibull-docs, galaxy-importer, ansible-test sanity\n'
+running=0
+for core in "${cores[@]}"; do
+    if [ "$running" -ge "${JOBS:-2}" ]; then
+        wait -n || failed=1
+        running=$((running - 1))
+    fi
+    lint_core "$core" &
+    running=$((running + 1))
+done
+while [ "$running" -gt 0 ]; do
+    wait -n || failed=1
+    running=$((running - 1))
+done
+exit "$failed"
