@@ -18,7 +18,7 @@ JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration ways debezium debezium-with-java molecule lint docs bench clean
+.PHONY: help demo test unit integration trust ways debezium debezium-with-java molecule lint docs bench clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -27,7 +27,7 @@ help: ## Show this list
 demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration ways debezium molecule lint ## Run all tests
+test: unit integration trust ways debezium molecule lint ## Run all tests
 
 unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
 	@echo "Unit tests"
@@ -37,6 +37,12 @@ integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
 	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
+
+# The page is of a whole run.
+trust: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/trust.md (PG= and K= select, and write nothing)
+	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
+	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(TEST)/bin/python -m pytest tests/trust -n $(JOBS) --dist loadgroup $(or $(SELECTION),--write-figures)
 
 ways: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
 	@echo "Unit and integration tests in both ways, on two versions of ansible-core"
