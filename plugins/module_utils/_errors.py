@@ -64,8 +64,8 @@ _HINTS = {
     "53400": "The server is at a configured limit, for a slot that of max_replication_slots: drop what is not used, or raise it.",
     "55000": "The server is not in the state that this needs; logical replication needs wal_level = logical.",
     "55006": "It is in use: stop what uses it and run again.",
-    "55P03": "Something holds a lock on it longer than lock_timeout: run again when that has ended, or raise lock_timeout.",
-    "57014": "It took longer than statement_timeout, most often behind a long transaction: end that, or raise statement_timeout.",
+    "55P03": "A lock was held by somebody else for longer than lock_timeout: run again later, or raise lock_timeout.",
+    "57014": "It took longer than statement_timeout: run again later, or raise statement_timeout.",
 }
 
 UNCHANGED = "Nothing was changed."
@@ -86,7 +86,7 @@ def from_server(
 
     Only the message, the detail and the hint are carried over: what psycopg2 prints also quotes the statement, with its secrets.
 
-    :param error: a psycopg2.Error.
+    :param error: a psycopg2.Error. Its attribute ``waiting``, if it has one, tells behind whom (see _blockers.py).
     :param statements: what was being applied, masked.
     :param changed: one sentence on whether anything was changed.
     :param known: what to do about it, by SQLSTATE, where more is known than the code tells.
@@ -100,12 +100,19 @@ def from_server(
             sqlstate=error.pgcode,
             **_queries(statements),
         )
-    hints = [diag.message_hint, _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode)]
+    waiting = getattr(error, "waiting", None)
+    hints = [
+        diag.message_hint,
+        waiting and waiting.hint,
+        _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode),
+    ]
+    detail = " (%s)" % diag.message_detail if diag.message_detail else ""
+    sentences = ["PostgreSQL refused: %s%s." % (primary, detail), waiting and waiting.words, changed]
     return Failure(
-        "PostgreSQL refused: %s%s. %s"
-        % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
+        " ".join(sentence for sentence in sentences if sentence),
         hint=" ".join(hint for hint in hints if hint) or None,
         sqlstate=error.pgcode,
+        **({"blockers": waiting.blockers} if waiting else {}),
         **_queries(statements),
     )
 
