@@ -506,7 +506,9 @@ class Role:
             plan.before["owns"] = left["owned"]
             plan.after = {"owned by %s" % self.heir: left["owned"]}
             plan.statements.append(
-                Statement("REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir)), locks=left["relations"])
+                Statement(
+                    "REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir)), locks=left["relations"], exclusive=True
+                )
             )
         if privileges:
             plan.before["privileges"] = privileges
