@@ -23,19 +23,21 @@ from ._sql import QualifiedName, listed, literal
 # application, but only members of pg_read_all_stats since when. A process without a user is the server's own. Queries may hold secrets,
 # so none is read, but for the words that autovacuum has for its own. A prepared transaction has no process.
 _LOOK = """
-WITH w AS (SELECT * FROM pg_locks WHERE pid = {pid} AND NOT granted LIMIT 1),
+WITH l AS MATERIALIZED (SELECT * FROM pg_locks),
+     w AS (SELECT * FROM l WHERE pid = {pid} AND NOT granted LIMIT 1),
      b AS (SELECT unnest(pg_blocking_pids({pid})) AS pid),
      h AS (SELECT a.pid, NULL AS gid, a.usename AS "user", a.datname AS database, nullif(a.application_name, '') AS application,
                   a.state, a.xact_start, CASE WHEN a.state = 'active' THEN a.query_start ELSE a.state_change END AS since,
                   a.usesysid IS NULL AND EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = a.pid) AS autovacuum
              FROM pg_stat_activity a WHERE a.pid IN (SELECT pid FROM b)
-            UNION ALL
+            UNION  -- of the locks on one thing it may hold several
            SELECT NULL, p.gid, p.owner, p.database, NULL, 'prepared', p.prepared, NULL, false
-             FROM w JOIN pg_locks l ON l.granted AND l.pid IS NULL
+             FROM w JOIN l ON l.granted AND l.pid IS NULL
                     AND ROW(l.locktype, l.database, l.relation, l.page, l.tuple, l.transactionid, l.classid, l.objid, l.objsubid)
                         IS NOT DISTINCT FROM
                         ROW(w.locktype, w.database, w.relation, w.page, w.tuple, w.transactionid, w.classid, w.objid, w.objsubid)
-                    JOIN pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+                    JOIN l x ON x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction AND x.locktype = 'transactionid'
+                    JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
             WHERE 0 IN (SELECT pid FROM b))
 SELECT json_build_object(
   'mode', w.mode,
@@ -99,7 +101,7 @@ class Waiting:
             else "SELECT pg_terminate_backend(%d)" % blocker["pid"]
             for blocker in self.blockers
         ]
-        text = "Run again when that has ended. By force it is ended by: %s." % "; ".join(ends[:_MOST_NAMED])
+        text = "By force that is ended by: %s." % "; ".join(ends[:_MOST_NAMED])
         if any(blocker["autovacuum"] for blocker in self.blockers):
             text += (
                 " An autovacuum that does not give way keeps transaction IDs from wrapping around: better let it end."

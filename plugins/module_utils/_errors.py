@@ -64,8 +64,8 @@ _HINTS = {
     "53400": "The server is at a configured limit, for a slot that of max_replication_slots: drop what is not used, or raise it.",
     "55000": "The server is not in the state that this needs; logical replication needs wal_level = logical.",
     "55006": "It is in use: stop what uses it and run again.",
-    "55P03": "A lock was held by somebody else for longer than lock_timeout: run again later, or raise lock_timeout.",
-    "57014": "It took longer than statement_timeout: run again later, or raise statement_timeout.",
+    "55P03": "Run again later, or raise lock_timeout, which is how long a lock is waited for.",
+    "57014": "Run again later, or raise statement_timeout, which is how long a statement may take.",
 }
 
 UNCHANGED = "Nothing was changed."

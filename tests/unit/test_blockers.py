@@ -43,7 +43,7 @@ def test_the_lock_the_process_and_its_ages_are_named() -> None:
         'It waited for ACCESS EXCLUSIVE on app."or.ders", behind the process 7 of alice in shop '
         "(application psql, transaction open for 62 s, query running for 60 s)."
     )
-    assert seen.hint == "Run again when that has ended. By force it is ended by: SELECT pg_terminate_backend(7)."
+    assert seen.hint == "By force that is ended by: SELECT pg_terminate_backend(7)."
 
 
 def test_what_may_not_be_seen_is_said_to_be_so() -> None:
