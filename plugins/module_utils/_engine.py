@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import _server
 from ._connection import Session
-from ._errors import UNCHANGED, Failure, from_server, is_conflict
+from ._errors import UNCHANGED, Failure, from_server
 from ._server import Server
 from ._sql import Statement, listed, literal
 
@@ -226,46 +226,47 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     stages = resource if isinstance(resource, Stages) else Stages({resource.key: resource})
     first: Plan | None = None
     done: list[Statement] = []
+    has_waited = False
     for attempt in range(1, _TRIES + 1):
-        server, seen = _look(session, stages)
-        logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
-        plans = stages.plans(seen, server, logins)
-        plan = stages.as_one(plans) if resource is stages else plans[resource.key]
-        first = first or plan
-        _check_room(plan.statements, server, done)
-        too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
-        if plan.missing and not check_mode:
-            if attempt > 1:
-                raise Failure(" ".join(plan.missing), hint=_unchanged(done))
-            _let_others_end(session, done)
-            continue
-        if plan.statements and not check_mode:
-            if server.in_recovery:
-                raise Failure(
-                    "The server is a read-only standby, and %d statements are due." % len(plan.statements),
-                    hint="Connect to the primary.",
-                    sqlstate="25006",
-                    queries=_shown(plan.statements),
-                )
-            try:
+        try:
+            server, seen = _look(session, stages, done)
+            logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
+            plans = stages.plans(seen, server, logins)
+            plan = stages.as_one(plans) if resource is stages else plans[resource.key]
+            first = first or plan
+            _check_room(plan.statements, server, done)
+            too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
+            if plan.missing and not check_mode:
+                missing = Failure(" ".join(plan.missing), hint=_unchanged(done), passing=not has_waited)
+                if not has_waited:
+                    _let_others_end(session, done)
+                    has_waited = True
+                raise missing
+            if plan.statements and not check_mode:
+                if server.in_recovery:
+                    raise Failure(
+                        "The server is a read-only standby, and %d statements are due." % len(plan.statements),
+                        hint="Connect to the primary.",
+                        sqlstate="25006",
+                        queries=_shown(plan.statements),
+                    )
                 for name, stage in stages.parts.items():
                     if plans[name].statements:
                         seen[name] = _apply(session, stage, plans[name], server, logins, done)
-            except _Conflict as conflict:
-                if attempt == _TRIES:
-                    raise conflict.failure from None
-                time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
-                continue
-        statements = plan.statements if check_mode else done
-        return Report(
-            server=server,
-            changed=bool(statements),
-            queries=_shown(statements),
-            plan=first,
-            warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
-            resource=resource.describe(seen if resource is stages else seen[resource.key]),
-        )
-    raise AssertionError("the last try returns or raises")
+            break
+        except Failure as failure:
+            if not failure.passing or attempt == _TRIES:
+                raise
+            time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
+    statements = plan.statements if check_mode else done
+    return Report(
+        server=server,
+        changed=bool(statements),
+        queries=_shown(statements),
+        plan=first,
+        warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
+        resource=resource.describe(seen if resource is stages else seen[resource.key]),
+    )
 
 
 def _let_others_end(session: Session, done: list[Statement]) -> None:
@@ -302,12 +303,6 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
     except Failure as failure:
         return replace(side, walsender=failure.msg)
     return side
-
-
-class _Conflict(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.msg)
-        self.failure = failure
 
 
 def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
@@ -381,8 +376,11 @@ def _questions(resource: Resource | Inspection, version: int) -> list[str]:
     return questions(version) if questions else []
 
 
-def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, Any]:
-    """One message, one answer. It could not write if it wanted to."""
+def _look(session: Session, resource: Resource | Inspection, done: Sequence[Statement] = ()) -> tuple[Server, Any]:
+    """One message, one answer. It could not write if it wanted to.
+
+    :param done: what was committed before, which stays.
+    """
     if session.version < _OLDEST:
         raise Failure(
             "The server is PostgreSQL %d, and this collection is for 14 and newer." % (session.version // 10000),
@@ -391,7 +389,7 @@ def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, An
     try:
         found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])
     except session.Error as error:
-        raise from_server(error) from None
+        raise from_server(error, changed=_unchanged(done)) from None
     return Server(**found["server"]), found["seen"]
 
 
@@ -444,13 +442,13 @@ def _apply(
     if left.statements or left.missing:
         session.roll_back()
         changed, _hints = _aftermath(session, resource, plan, done, parted)
-        failure = Failure(
+        raise Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
             % (_listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
+            passing=overtaken,
             queries=_shown(sent),
         )
-        raise _Conflict(failure) if overtaken else failure
     try:
         session.send(["COMMIT"])
     except session.Error as error:
@@ -473,12 +471,11 @@ def _check_still_due(
     due = _planned(session, resource, noted, logins, done)
     if _shown(due.statements) != _shown(plan.statements):
         session.roll_back()
-        raise _Conflict(
-            Failure(
-                "Somebody else keeps changing the same objects. %s" % _unchanged(done),
-                hint="Run again when that has ended.",
-                queries=_shown(plan.statements),
-            )
+        raise Failure(
+            "Somebody else keeps changing the same objects. %s" % _unchanged(done),
+            hint="Run again when that has ended.",
+            passing=True,
+            queries=_shown(plan.statements),
         )
 
 
@@ -513,11 +510,10 @@ def _refused(
     parted: bool,
     error: Any,
     statements: list[Statement],
-) -> Exception:
+) -> Failure:
     """What to raise for what the server has refused, after ROLLBACK."""
     session.roll_back()
-    failure = from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
-    return _Conflict(failure) if is_conflict(error) else failure
+    return from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
 
 
 def _planned(
@@ -554,12 +550,12 @@ def _aftermath(
     return "A part was done and stays; %s: %s.%s" % (rest, _listed(left.statements) or "nothing", before), left.hints
 
 
-def _unchanged(done: list[Statement]) -> str:
+def _unchanged(done: Sequence[Statement]) -> str:
     """One sentence on what has changed when a transaction has come to nothing."""
     return "What was done before it stays: %s." % _listed(done, most=5) if done else UNCHANGED
 
 
-def _listed(statements: list[Statement] | list[str], most: int = 20) -> str:
+def _listed(statements: Sequence[Statement | str], most: int = 20) -> str:
     """For a message. Of a statement that names thousands of tables the beginning will do."""
     texts = [str(statement) for statement in statements]
     return listed((text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..." for text in texts), most)

@@ -22,14 +22,18 @@ class Failure(Exception):
     :param msg: what is wrong, naming the thing.
     :param hint: what to do about it.
     :param sqlstate: PostgreSQL's five characters, when the server refused.
+    :param passing: whether it may only mean that somebody else was faster, so that looking and planning again settles it.
     :param details: further keys for the task's result. Plain types only, no secrets.
     """
 
-    def __init__(self, msg: str, hint: str | None = None, sqlstate: str | None = None, **details: Any) -> None:
+    def __init__(
+        self, msg: str, hint: str | None = None, sqlstate: str | None = None, passing: bool = False, **details: Any
+    ) -> None:
         super().__init__(msg)
         self.msg = msg
         self.hint = hint
         self.sqlstate = sqlstate
+        self.passing = passing
         self.details = details
 
     def as_result(self) -> dict[str, Any]:
@@ -71,7 +75,7 @@ _HINTS = {
 UNCHANGED = "Nothing was changed."
 
 
-def is_conflict(error: Any) -> bool:
+def _is_conflict(error: Any) -> bool:
     """Whether a psycopg2 error may only mean that another session was faster.
 
     PostgreSQL raises "tuple concurrently updated" as an internal error without a SQLSTATE of its own, in English only.
@@ -112,6 +116,7 @@ def from_server(
         " ".join(sentence for sentence in sentences if sentence),
         hint=" ".join(hint for hint in hints if hint) or None,
         sqlstate=error.pgcode,
+        passing=_is_conflict(error),
         **({"blockers": waiting.blockers} if waiting else {}),
         **_queries(statements),
     )

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
 
-from .modules import run_module
+from .modules import in_process, run_module
 
 Task = tuple[str, dict[str, object]]
 Result = dict[str, object]
@@ -27,6 +27,7 @@ _FORK = multiprocessing.get_context("fork")
 def at_once(tasks: Iterable[Task]) -> list[Result]:
     """Runs the modules with these options, all of them beginning when the last process is ready; gives their results."""
     tasks = list(tasks)
+    in_process()  # or each of them would have to import it all
     with ProcessPoolExecutor(len(tasks), _FORK, _wait_there, [_FORK.Barrier(len(tasks))]) as pool:
         return list(pool.map(_run_with_the_others, tasks))
 
@@ -34,6 +35,7 @@ def at_once(tasks: Iterable[Task]) -> list[Result]:
 @contextmanager
 def crew(size: int) -> Iterator[Callable[[str, dict[str, object]], Result]]:
     """Gives what runs a module in one of so many processes, and may be called by as many threads."""
+    in_process()
     with ProcessPoolExecutor(size, _FORK) as pool:
         # Nobody forks when threads are about.
         list(pool.map(abs, range(size)))
