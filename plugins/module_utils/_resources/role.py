@@ -510,6 +510,9 @@ class Role:
                     "REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir)), locks=left["relations"], exclusive=True
                 )
             )
+            plan.hints["57014"] = (
+                "What changes hands is kept from everybody else meanwhile, for lock_timeout at most: run again later, or raise that."
+            )
         if privileges:
             plan.before["privileges"] = privileges
             plan.statements += [
