@@ -52,6 +52,9 @@ _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 2.0  # seconds
 _SHORTEST_ATTEMPT = 2  # seconds: libpq takes no less
 
+# SQLSTATEs of lock_timeout and statement_timeout.
+_GIVEN_UP = ("55P03", "57014")
+
 # What is left until the deadline, in milliseconds. That a single lock was waited for in vain is told as such, and not as a statement
 # that took too long.
 _REST = """SELECT set_config('lock_timeout', rest::text, true), set_config('statement_timeout', least(rest + 100, %d)::text, true)
@@ -344,8 +347,9 @@ class Session:
         with Watch(options.look_beside, self.pid, patience) as watch:
             try:
                 return self._exchange(statements)
-            except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled) as error:
-                error.waiting = watch.seen
+            except psycopg2.Error as error:
+                if error.pgcode in _GIVEN_UP:
+                    error.waiting = watch.seen
                 raise
 
     def ask_unwatched(self, statement: str) -> Any:

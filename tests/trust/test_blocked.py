@@ -162,7 +162,7 @@ def test_every_module_goes_on_or_gives_up_in_time_and_names_who_is_in_the_way(
         return waited
 
     # So many that the server has room for them, and for who asks on their behalf.
-    with crew(6) as run_elsewhere, ThreadPoolExecutor(6) as threads:
+    with crew(8) as run_elsewhere, ThreadPoolExecutor(8) as threads:
         found = dict(zip(scenes, threads.map(lambda what: waiting(what, run_elsewhere), scenes), strict=True))
     expected = dict(WAITING)
     if server.major < 16:  # a grant of a role does not lock it
@@ -221,6 +221,24 @@ def test_a_prepared_transaction_is_named(database: Database, run: Run, figures: 
         finally:  # or the server would not start again
             database.sql("ROLLBACK PREPARED 'it''s open'")
     figures.add("blocked_runs", 2)
+
+
+@pytest.mark.postgres(17)
+def test_an_autovacuum_is_named_as_one(database: Database, run: Run, figures: Figures) -> None:
+    # One that prevents wraparound does not give way after deadlock_timeout; here none does.
+    with database.server.restarted(autovacuum="on", autovacuum_naptime=1, deadlock_timeout="60s"):
+        database.sql(
+            "ALTER TABLE app.orders SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,"
+            " autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
+        )
+        database.admin(SLOW)
+        vacuuming = "SELECT pid FROM pg_stat_progress_vacuum WHERE relid = 'app.orders'::regclass"
+        eventually(lambda: database.admin(vacuuming), seconds=60)
+        failed = run("replica_identity", tables=["app.orders"], identity="full", **PATIENCE)
+        ((process,),) = database.admin(vacuuming)
+    assert f"behind the process {process}, an autovacuum in {database.name} (transaction open for" in failed["msg"]
+    assert "better let it end" in failed["hint"]
+    figures.add("blocked_runs", 1)
 
 
 # What an application does all the time.

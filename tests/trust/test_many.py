@@ -25,7 +25,7 @@ from support.postgres import Server
 
 CROWD = 16
 # A playbook is a process of Ansible's with many more, and a play has one for each host.
-PLAYBOOKS, HOSTS = 3, 8
+PLAYBOOKS, HOSTS = 3, 6
 ROLE = "streamkap_role"
 WHOLE = {"connector_password": PASSWORD, "schemas": ["app", "billing"], "keyless_tables": "replica_identity_full"}
 # As teardown does it.
@@ -80,6 +80,7 @@ def test_sixteen_times_the_whole_on_one_database(shop: Database, figures: Figure
     figures.add("runs_one_database", (2 + len(AWAY)) * CROWD)
 
 
+@pytest.mark.postgres(14, 18)
 @pytest.mark.parametrize(
     ("module", "options"),
     [
