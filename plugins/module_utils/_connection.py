@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ._blockers import Watch
 from ._errors import Failure
 from ._sql import MASK, ident
 
@@ -50,6 +51,15 @@ _POOLER = re.compile(r"^([^.]+)-pooler\.")
 _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 2.0  # seconds
 _SHORTEST_ATTEMPT = 2  # seconds: libpq takes no less
+
+# SQLSTATEs of lock_timeout and statement_timeout.
+_GIVEN_UP = ("55P03", "57014")
+
+# What is left until the deadline, in milliseconds. That a single lock was waited for in vain is told as such, and not as a statement
+# that took too long.
+_REST = """SELECT set_config('lock_timeout', rest::text, true), set_config('statement_timeout', least(rest + 100, %d)::text, true)
+  FROM (SELECT greatest(1, 1000 * extract(epoch FROM current_setting('streamkap_neon.deadline')::timestamptz - clock_timestamp()))::int
+          AS rest) AS r"""
 
 # libpq tells no SQLSTATE of a connection that was refused, so its words have to do. Each: what it says, whether it may pass,
 # its SQLSTATE, what to do.
@@ -203,6 +213,14 @@ class Connection:
         parameters = {key: value for key, value in self.parameters.items() if key not in personal}
         return replace(self, parameters={**parameters, "user": user, "password": password}, session_role=None)
 
+    def look_beside(self, query: str) -> Any:
+        """Ask from a second session while a first one waits: the one value of the query, or None when there is no answer to be had."""
+        try:
+            with Session(replace(self, session_role=None), _connect(self.parameters, _SHORTEST_ATTEMPT)) as session:
+                return session.ask_unwatched(query)
+        except psycopg2.Error:
+            return None
+
     def identify_system(self) -> None:
         """Open a replication connection, as a connector does, and close it.
 
@@ -267,6 +285,7 @@ class Session:
         self.version: int = pg.server_version
         self.host: str = pg.info.host
         self.port: int = pg.info.port
+        self.pid: int = pg.info.backend_pid
         self.encrypted: bool = pg.info.ssl_in_use
         self.used_password: bool = pg.info.used_password
         self.can_login = connection.can_login
@@ -292,15 +311,26 @@ class Session:
     @property
     def settings(self) -> list[str]:
         """What holds for each transaction and no longer: nothing is found before pg_catalog, and nobody waits for long."""
+        settings = ["SET LOCAL search_path = pg_catalog, pg_temp", *self.patience]
+        if self._connection.session_role:
+            settings.append("SET LOCAL ROLE %s" % ident(self._connection.session_role))
+        return settings
+
+    @property
+    def patience(self) -> list[str]:
+        """How long each statement may wait, and take."""
         options = self._connection
-        settings = [
-            "SET LOCAL search_path = pg_catalog, pg_temp",
+        return [
             "SET LOCAL lock_timeout = '%ds'" % options.lock_timeout,
             "SET LOCAL statement_timeout = '%ds'" % options.statement_timeout,
         ]
-        if options.session_role:
-            settings.append("SET LOCAL ROLE %s" % ident(options.session_role))
-        return settings
+
+    def shared_patience(self, first: bool) -> list[str]:
+        """To go before each of several statements that must not take longer than lock_timeout together."""
+        options = self._connection
+        deadline = "SELECT set_config('streamkap_neon.deadline', (clock_timestamp() + '%ds')::text, true)"
+        rest = _REST % (1000 * options.statement_timeout)
+        return [deadline % options.lock_timeout, rest] if first else [rest]
 
     def ask(self, statements: list[str]) -> Any:
         """Send statements as one transaction, under the settings, and return the one value that the last of them gives."""
@@ -309,11 +339,28 @@ class Session:
     def send(self, statements: list[str]) -> Any:
         """Send statements as they are, in one message, and return the one value that the last of them gives, if any.
 
-        The server makes one transaction of them unless they hold BEGIN or COMMIT.
+        The server makes one transaction of them unless they hold BEGIN or COMMIT. What was waited for too long is in the error, as
+        ``waiting``.
         """
+        options = self._connection
+        patience = min(options.lock_timeout, options.statement_timeout)
+        with Watch(options.look_beside, self.pid, patience) as watch:
+            try:
+                return self._exchange(statements)
+            except psycopg2.Error as error:
+                if error.pgcode in _GIVEN_UP:
+                    error.waiting = watch.seen
+                raise
+
+    def ask_unwatched(self, statement: str) -> Any:
+        """As ``ask``, for who watches over another session."""
+        return self._exchange([*self.settings, statement])
+
+    def _exchange(self, statements: list[str]) -> Any:
         with self._pg.cursor() as cursor:
             cursor.execute(";\n".join(statements))
-            return cursor.fetchone()[0] if cursor.description else None
+            row = cursor.fetchone() if cursor.description else None
+            return row and row[0]
 
     def roll_back(self) -> None:
         """End the transaction, if the connection still stands; otherwise the server has done so."""

@@ -11,26 +11,33 @@ The engine knows neither Ansible nor which resource it runs. It is the only plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import _server
 from ._connection import Session
-from ._errors import UNCHANGED, Failure, from_server, is_conflict
+from ._errors import UNCHANGED, Failure, from_server
 from ._server import Server
 from ._sql import Statement, listed, literal
 
 # What a first round of statements makes may bring further ones along, which go into the same transaction.
 _ROUNDS = 3
 
-# A conflict means that somebody else made progress, so a few tries settle any that is not a standing refusal.
-_TRIES = 5
+# A conflict means that somebody else made progress, so a few tries settle any that is not a standing refusal. Who meets whom at the same
+# object, as runs on other databases of the server do at a role, tries again after a while that grows and is never the same.
+_TRIES = 8
+_FIRST_PAUSE = 0.02  # seconds
 
 _OLDEST = 140000  # server_version_num
 
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
+
+# What ``_noted_query`` has found in this transaction; NULL without one.
+_NOTED = "nullif(current_setting('streamkap_neon.noted', true), '')::json"
 
 _MOST_QUOTED = 300  # characters of a statement in a message
 
@@ -219,43 +226,56 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     stages = resource if isinstance(resource, Stages) else Stages({resource.key: resource})
     first: Plan | None = None
     done: list[Statement] = []
-    for last_try in [False] * (_TRIES - 1) + [True]:
-        server, seen = _look(session, stages)
-        logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
-        plans = stages.plans(seen, server, logins)
-        plan = stages.as_one(plans) if resource is stages else plans[resource.key]
-        first = first or plan
-        _check_room(plan.statements, server, done)
-        too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
-        if plan.missing and not check_mode:
-            raise Failure(" ".join(plan.missing), hint=_unchanged(done))
-        if plan.statements and not check_mode:
-            if server.in_recovery:
-                raise Failure(
-                    "The server is a read-only standby, and %d statements are due." % len(plan.statements),
-                    hint="Connect to the primary.",
-                    sqlstate="25006",
-                    queries=_shown(plan.statements),
-                )
-            try:
+    has_waited = False
+    for attempt in range(1, _TRIES + 1):
+        try:
+            server, seen = _look(session, stages, done)
+            logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
+            plans = stages.plans(seen, server, logins)
+            plan = stages.as_one(plans) if resource is stages else plans[resource.key]
+            first = first or plan
+            _check_room(plan.statements, server, done)
+            too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
+            if plan.missing and not check_mode:
+                missing = Failure(" ".join(plan.missing), hint=_unchanged(done), passing=not has_waited)
+                if not has_waited:
+                    _let_others_end(session, done)
+                    has_waited = True
+                raise missing
+            if plan.statements and not check_mode:
+                if server.in_recovery:
+                    raise Failure(
+                        "The server is a read-only standby, and %d statements are due." % len(plan.statements),
+                        hint="Connect to the primary.",
+                        sqlstate="25006",
+                        queries=_shown(plan.statements),
+                    )
                 for name, stage in stages.parts.items():
                     if plans[name].statements:
                         seen[name] = None  # which may be large, as what is seen afterwards
-                        seen[name] = _apply(session, stage, plans[name], server, done)
-            except _Conflict as conflict:
-                if last_try:
-                    raise conflict.failure from None
-                continue
-        statements = plan.statements if check_mode else done
-        return Report(
-            server=server,
-            changed=bool(statements),
-            queries=_shown(statements),
-            plan=first,
-            warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
-            resource=resource.describe(seen if resource is stages else seen[resource.key]),
-        )
-    raise AssertionError("the last try returns or raises")
+                        seen[name] = _apply(session, stage, plans[name], server, logins, done)
+            break
+        except Failure as failure:
+            if not failure.passing or attempt == _TRIES:
+                raise
+            time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
+    statements = plan.statements if check_mode else done
+    return Report(
+        server=server,
+        changed=bool(statements),
+        queries=_shown(statements),
+        plan=first,
+        warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
+        resource=resource.describe(seen if resource is stages else seen[resource.key]),
+    )
+
+
+def _let_others_end(session: Session, done: list[Statement]) -> None:
+    """Another run may be making just now what is missing."""
+    try:
+        session.ask([_LOCK])
+    except session.Error as error:
+        raise from_server(error, changed=_unchanged(done)) from None
 
 
 def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:
@@ -284,12 +304,6 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
     except Failure as failure:
         return replace(side, walsender=failure.msg)
     return side
-
-
-class _Conflict(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.msg)
-        self.failure = failure
 
 
 def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
@@ -345,11 +359,17 @@ def _locks_needed(locks: int, server: Server) -> int:
 
 def _query(session: Session, resource: Resource | Inspection) -> list[str]:
     """The statements of one look. The last one answers."""
-    query = "SELECT json_build_object('server', (SELECT %s), 'seen', (%s))" % (
-        _server.LOOK,
-        resource.look(session.version),
-    )
-    return [*_questions(resource, session.version), query]
+    return [*_questions(resource, session.version), "SELECT %s" % _answer(session, resource)]
+
+
+def _answer(session: Session, resource: Resource | Inspection) -> str:
+    return "json_build_object('server', (SELECT %s), 'seen', (%s))" % (_server.LOOK, resource.look(session.version))
+
+
+def _noted_query(session: Session, resource: Resource) -> list[str]:
+    """A look whose answer the transaction keeps to itself, until it is asked for with ``_NOTED``."""
+    note = "SELECT set_config('streamkap_neon.noted', (SELECT %s)::text, true)" % _answer(session, resource)
+    return [*_questions(resource, session.version), note]
 
 
 def _questions(resource: Resource | Inspection, version: int) -> list[str]:
@@ -357,8 +377,11 @@ def _questions(resource: Resource | Inspection, version: int) -> list[str]:
     return questions(version) if questions else []
 
 
-def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, Any]:
-    """One message, one answer. It could not write if it wanted to."""
+def _look(session: Session, resource: Resource | Inspection, done: Sequence[Statement] = ()) -> tuple[Server, Any]:
+    """One message, one answer. It could not write if it wanted to.
+
+    :param done: what was committed before, which stays.
+    """
     if session.version < _OLDEST:
         raise Failure(
             "The server is PostgreSQL %d, and this collection is for 14 and newer." % (session.version // 10000),
@@ -367,14 +390,22 @@ def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, An
     try:
         found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])
     except session.Error as error:
-        raise from_server(error) from None
+        raise from_server(error, changed=_unchanged(done)) from None
     return Server(**found["server"]), found["seen"]
 
 
-def _apply(session: Session, resource: Resource, plan: Plan, server: Server, done: list[Statement]) -> Any:
+def _apply(
+    session: Session,
+    resource: Resource,
+    plan: Plan,
+    server: Server,
+    logins: dict[str, bool],
+    done: list[Statement],
+) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
 
-    What is too large for one transaction goes ahead in some of its own, and stays whatever becomes of the last one.
+    Before the statements goes another look, because only one run at a time gets so far: what the one before has done is not to be done
+    twice. What is too large for one transaction goes ahead in some of its own, and stays whatever becomes of the last one.
 
     :param done: what was committed before, which stays; what is committed here is added.
     :returns: what the second look saw.
@@ -383,19 +414,25 @@ def _apply(session: Session, resource: Resource, plan: Plan, server: Server, don
     parted = bool(ahead)
     try:
         for part in ahead:
-            session.send([*_begin(session), *(statement.sql for statement in part), "COMMIT"])
+            session.send([*_begin(session), *_sent(session, part), "COMMIT"])
             done += part
     except session.Error as error:
         raise _refused(session, resource, plan, done, parted, error, plan.statements) from None
     sent: list[Statement] = []
     begin = _begin(session)
+    if not (parted or plan.lasting):
+        begin += _noted_query(session, resource)
     for _round in range(_ROUNDS):
         sent += due
+        questions = _questions(resource, session.version)
+        answer = "SELECT json_build_object('noted', %s, 'found', %s)" % (_NOTED, _answer(session, resource))
         try:
-            found = session.send([*begin, *(statement.sql for statement in due), *_query(session, resource)])
+            answers = session.send([*begin, *_sent(session, due), *questions, answer])
         except session.Error as error:
             raise _refused(session, resource, plan, done, parted, error, sent) from None
-        left = _left(session, resource, found, done)
+        _check_still_due(session, resource, plan, answers["noted"], logins, done)
+        found = answers["found"]
+        left = _planned(session, resource, found, None, done)
         if not (left.statements or left.missing):
             break
         # What was not sent is due to what was, or to something that somebody else has made or dropped meanwhile.
@@ -406,13 +443,13 @@ def _apply(session: Session, resource: Resource, plan: Plan, server: Server, don
     if left.statements or left.missing:
         session.roll_back()
         changed, _hints = _aftermath(session, resource, plan, done, parted)
-        failure = Failure(
+        raise Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
             % (_listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
+            passing=overtaken,
             queries=_shown(sent),
         )
-        raise _Conflict(failure) if overtaken else failure
     try:
         session.send(["COMMIT"])
     except session.Error as error:
@@ -424,6 +461,42 @@ def _apply(session: Session, resource: Resource, plan: Plan, server: Server, don
         raise from_server(error, _shown(sent), changed) from None
     done += sent
     return found["seen"]
+
+
+def _check_still_due(
+    session: Session, resource: Resource, plan: Plan, noted: Any, logins: dict[str, bool], done: list[Statement]
+) -> None:
+    """Roll back what was planned before somebody else did the same, or something else."""
+    if noted is None:
+        return
+    due = _planned(session, resource, noted, logins, done)
+    if _shown(due.statements) != _shown(plan.statements):
+        session.roll_back()
+        raise Failure(
+            "Somebody else keeps changing the same objects. %s" % _unchanged(done),
+            hint="Run again when that has ended.",
+            passing=True,
+            queries=_shown(plan.statements),
+        )
+
+
+def _sent(session: Session, statements: list[Statement]) -> list[str]:
+    """The SQL of statements.
+
+    What keeps the application off is held until the end of the transaction, and lock_timeout is for each lock anew. So that nobody is
+    held up for longer, such statements share one lock_timeout between them.
+    """
+    exclusive = [statement for statement in statements if statement.exclusive]
+    if not exclusive:
+        return [statement.sql for statement in statements]
+    texts: list[str] = []
+    for statement in statements:
+        if statement.exclusive:
+            texts += session.shared_patience(first=statement is exclusive[0])
+        texts.append(statement.sql)
+        if statement is exclusive[-1]:
+            texts += session.patience
+    return texts
 
 
 def _begin(session: Session) -> list[str]:
@@ -438,17 +511,18 @@ def _refused(
     parted: bool,
     error: Any,
     statements: list[Statement],
-) -> Exception:
+) -> Failure:
     """What to raise for what the server has refused, after ROLLBACK."""
     session.roll_back()
-    failure = from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
-    return _Conflict(failure) if is_conflict(error) else failure
+    return from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
 
 
-def _left(session: Session, resource: Resource, found: Any, done: list[Statement]) -> Plan:
-    """What is still to do after the statements, as the look inside the transaction shows it."""
+def _planned(
+    session: Session, resource: Resource, found: Any, logins: dict[str, bool] | None, done: list[Statement]
+) -> Plan:
+    """The plan for what a look inside the transaction shows, which is rolled back when there can be none."""
     try:
-        return resource.plan(found["seen"], Server(**found["server"]), None)
+        return resource.plan(found["seen"], Server(**found["server"]), logins)
     except Failure as failure:
         session.roll_back()
         raise Failure(
@@ -477,12 +551,12 @@ def _aftermath(
     return "A part was done and stays; %s: %s.%s" % (rest, _listed(left.statements) or "nothing", before), left.hints
 
 
-def _unchanged(done: list[Statement]) -> str:
+def _unchanged(done: Sequence[Statement]) -> str:
     """One sentence on what has changed when a transaction has come to nothing."""
     return "What was done before it stays: %s." % _listed(done, most=5) if done else UNCHANGED
 
 
-def _listed(statements: list[Statement] | list[str], most: int = 20) -> str:
+def _listed(statements: Sequence[Statement | str], most: int = 20) -> str:
     """For a message. Of a statement that names thousands of tables the beginning will do."""
     texts = [str(statement) for statement in statements]
     return listed((text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..." for text in texts), most)

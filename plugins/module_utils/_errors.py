@@ -22,14 +22,18 @@ class Failure(Exception):
     :param msg: what is wrong, naming the thing.
     :param hint: what to do about it.
     :param sqlstate: PostgreSQL's five characters, when the server refused.
+    :param passing: whether it may only mean that somebody else was faster, so that looking and planning again settles it.
     :param details: further keys for the task's result. Plain types only, no secrets.
     """
 
-    def __init__(self, msg: str, hint: str | None = None, sqlstate: str | None = None, **details: Any) -> None:
+    def __init__(
+        self, msg: str, hint: str | None = None, sqlstate: str | None = None, passing: bool = False, **details: Any
+    ) -> None:
         super().__init__(msg)
         self.msg = msg
         self.hint = hint
         self.sqlstate = sqlstate
+        self.passing = passing
         self.details = details
 
     def as_result(self) -> dict[str, Any]:
@@ -64,14 +68,14 @@ _HINTS = {
     "53400": "The server is at a configured limit, for a slot that of max_replication_slots: drop what is not used, or raise it.",
     "55000": "The server is not in the state that this needs; logical replication needs wal_level = logical.",
     "55006": "It is in use: stop what uses it and run again.",
-    "55P03": "Something holds a lock on it longer than lock_timeout: run again when that has ended, or raise lock_timeout.",
-    "57014": "It took longer than statement_timeout, most often behind a long transaction: end that, or raise statement_timeout.",
+    "55P03": "Run again later, or raise lock_timeout, which is how long a lock is waited for.",
+    "57014": "Run again later, or raise statement_timeout, which is how long a statement may take.",
 }
 
 UNCHANGED = "Nothing was changed."
 
 
-def is_conflict(error: Any) -> bool:
+def _is_conflict(error: Any) -> bool:
     """Whether a psycopg2 error may only mean that another session was faster.
 
     PostgreSQL raises "tuple concurrently updated" as an internal error without a SQLSTATE of its own, in English only.
@@ -86,7 +90,7 @@ def from_server(
 
     Only the message, the detail and the hint are carried over: what psycopg2 prints also quotes the statement, with its secrets.
 
-    :param error: a psycopg2.Error.
+    :param error: a psycopg2.Error. Its attribute ``waiting``, if it has one, tells behind whom (see _blockers.py).
     :param statements: what was being applied, masked.
     :param changed: one sentence on whether anything was changed.
     :param known: what to do about it, by SQLSTATE, where more is known than the code tells.
@@ -100,12 +104,20 @@ def from_server(
             sqlstate=error.pgcode,
             **_queries(statements),
         )
-    hints = [diag.message_hint, _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode)]
+    waiting = getattr(error, "waiting", None)
+    hints = [
+        diag.message_hint,
+        waiting and waiting.hint,
+        _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode),
+    ]
+    detail = " (%s)" % diag.message_detail if diag.message_detail else ""
+    sentences = ["PostgreSQL refused: %s%s." % (primary, detail), waiting and waiting.words, changed]
     return Failure(
-        "PostgreSQL refused: %s%s. %s"
-        % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
+        " ".join(sentence for sentence in sentences if sentence),
         hint=" ".join(hint for hint in hints if hint) or None,
         sqlstate=error.pgcode,
+        passing=_is_conflict(error),
+        **({"blockers": waiting.blockers} if waiting else {}),
         **_queries(statements),
     )
 

@@ -164,11 +164,13 @@ class Statement:
     :param locks: how many entries of the server's lock table it takes until the end of its transaction, besides those that the
         statements before it have taken already. A few more or less do not matter. What takes none is never parted from the statement
         before it.
+    :param exclusive: whether until then nobody else can read or write tables that are the application's.
     """
 
-    def __init__(self, *parts: str | Secret, locks: int = 0) -> None:
+    def __init__(self, *parts: str | Secret, locks: int = 0, exclusive: bool = False) -> None:
         self._parts = parts
         self.locks = locks
+        self.exclusive = exclusive
 
     @property
     def sql(self) -> str:

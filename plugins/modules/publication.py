@@ -264,6 +264,23 @@ sqlstate:
   returned: failure
   type: str
   sample: "42501"
+blockers:
+  description:
+    - Who was in the way, the oldest transaction first, when O(lock_timeout) or O(statement_timeout) had run out.
+    - A prepared transaction has a C(gid) and no C(pid). What the current role may not see is null.
+  returned: failure, when it has waited for somebody
+  type: list
+  elements: dict
+  sample:
+    - pid: 4711
+      gid: null
+      user: alice
+      database: neondb
+      application: psql
+      state: idle in transaction
+      transaction_seconds: 62
+      state_seconds: 60
+      autovacuum: false
 hint:
   description: What to do about a failure. It is part of RV(ignore:msg) too.
   returned: failure

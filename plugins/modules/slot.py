@@ -19,7 +19,7 @@ description:
   - Making a slot waits until every transaction that was writing when it began has ended, on the whole server
     (U(https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-CONSISTENCY)).
     O(statement_timeout) bounds this, O(lock_timeout) does not, because nobody is blocked meanwhile. When it runs out, no slot is left
-    behind and the task fails with PostgreSQL's C(57014) and names the transactions that were in the way.
+    behind and the task fails with PostgreSQL's C(57014) and names who was in the way.
 author:
   - The streamkap.neon contributors (@streamkap)
 extends_documentation_fragment:
@@ -219,6 +219,23 @@ sqlstate:
   returned: failure
   type: str
   sample: "57014"
+blockers:
+  description:
+    - Who was in the way, the oldest transaction first, when O(lock_timeout) or O(statement_timeout) had run out.
+    - A prepared transaction has a C(gid) and no C(pid). What the current role may not see is null.
+  returned: failure, when it has waited for somebody
+  type: list
+  elements: dict
+  sample:
+    - pid: 4711
+      gid: null
+      user: alice
+      database: neondb
+      application: psql
+      state: idle in transaction
+      transaction_seconds: 62
+      state_seconds: 60
+      autovacuum: false
 hint:
   description: What to do about a failure. It is part of RV(ignore:msg) too.
   returned: failure

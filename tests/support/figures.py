@@ -74,7 +74,7 @@ SECTIONS = [
         {
             "blocked_runs": Figure("runs that met a lock"),
             "application_statements": Figure("statements of an application meanwhile"),
-            "application_wait": Figure("the longest that one of them took", max, seconds),
+            "application_wait": Figure("the longest that one of them took, with a `lock_timeout` of 1 s", max, seconds),
         },
     ),
     Section(

@@ -27,6 +27,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 from ansible.module_utils import basic
@@ -57,8 +58,7 @@ def run_module(module: str, /, *, check: bool = False, diff: bool = True, **opti
     The collection must be importable, which tests/conftest.py sees to.
     """
     if WAY == IN_PROCESS:
-        in_process = importlib.import_module("ansible_collections.streamkap.neon.plugins.action.in_process")
-        result = in_process.run_here(f"streamkap.neon.{module}", options, check)
+        result = in_process().run_here(f"streamkap.neon.{module}", options, check)
     else:
         internal = {"module_name": f"streamkap.neon.{module}", "check_mode": check, "diff": diff}
         result = _run_ansible_module(
@@ -66,6 +66,11 @@ def run_module(module: str, /, *, check: bool = False, diff: bool = True, **opti
         )
     result["warnings"] = [_message(warning) for warning in result.get("warnings", [])]
     return result
+
+
+def in_process() -> ModuleType:
+    """What runs modules in this process, with all modules imported."""
+    return importlib.import_module("ansible_collections.streamkap.neon.plugins.action.in_process")
 
 
 def _run_ansible_module(module: str, arguments: dict[str, object]) -> dict[str, object]:

@@ -245,24 +245,20 @@ def test_absence_twice_is_nothing() -> None:
     assert (plan.statements, plan.before, plan.after) == ([], {}, {})
 
 
-def test_hint_names_who_is_in_the_way() -> None:
+def test_slot_that_is_being_made_is_missing_and_whom_it_waits_for_is_named() -> None:
     writers = [
         {"pid": None, "gid": "two phase", "user": "app", "database": "shop", "seconds": 90},
         {"pid": 7, "gid": None, "user": "app", "database": "neondb", "seconds": None},
         {"pid": 8, "gid": None, "user": None, "database": None, "seconds": None},
     ]
-    assert desired().plan(seen(writers=writers), server(), {}).hints["57014"] == (
-        "It had to wait for the prepared transaction 'two phase' of app in shop (writing for 90 s), "
-        "the process 7 of app in neondb, the process 8 to end. "
-        "Have that ended, or raise statement_timeout, and run again."
-    )
-    assert "57014" not in desired().plan(seen(), server(), {}).hints
-
-
-def test_slot_that_is_being_made_is_missing() -> None:
-    plan = desired().plan(seen(slot(confirmed_flush_lsn=None, active=True, active_pid=7)), server(), {})
+    half = slot(confirmed_flush_lsn=None, active=True, active_pid=9)
+    plan = desired().plan(seen(half, writers=writers), server(), {})
     assert plan.statements == []
-    assert plan.missing == ["The slot s is still being made, by the process 7."]
+    assert plan.missing == [
+        "The slot s is still being made, by the process 9 for the prepared transaction 'two phase' of app in shop "
+        "(writing for 90 s), the process 7 of app in neondb, the process 8 to end."
+    ]
+    assert desired().plan(seen(half), server(), {}).missing == ["The slot s is still being made, by the process 9."]
 
 
 def test_description_has_every_key_whether_the_slot_exists_or_not() -> None:

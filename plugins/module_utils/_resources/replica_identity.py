@@ -167,6 +167,7 @@ class ReplicaIdentity:
                 Statement(
                     "ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause(row)),
                     locks=2 if self.index else 1,
+                    exclusive=True,
                 )
                 for name, row in due.items()
             ],

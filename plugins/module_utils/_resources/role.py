@@ -506,7 +506,12 @@ class Role:
             plan.before["owns"] = left["owned"]
             plan.after = {"owned by %s" % self.heir: left["owned"]}
             plan.statements.append(
-                Statement("REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir)), locks=left["relations"])
+                Statement(
+                    "REASSIGN OWNED BY %s TO %s" % (name, ident(self.heir)), locks=left["relations"], exclusive=True
+                )
+            )
+            plan.hints["57014"] = (
+                "What changes hands is kept from everybody else meanwhile, for lock_timeout at most: run again later, or raise that."
             )
         if privileges:
             plan.before["privileges"] = privileges

@@ -320,10 +320,6 @@ class Slot:
             Statement(f"SELECT pg_create_logical_replication_slot({', '.join(arguments)})"),
         ]
         plan.lasting = True
-        if seen["writers"]:
-            plan.hints["57014"] = (
-                f"It had to wait{_behind(seen['writers'])}. Have that ended, or raise statement_timeout, and run again."
-            )
         plan.warnings.append(
             f"Neon removes the slot {self.name} when nothing reads it for about 40 hours: start the connector before."
             if server.is_neon
