@@ -11,13 +11,13 @@ The engine knows neither Ansible nor which resource it runs. It is the only plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import _server
 from ._connection import Session
-from ._errors import UNCHANGED, Failure, from_server, is_conflict
+from ._errors import UNCHANGED, Failure, from_server, is_conflict, is_loss
 from ._server import Server
 from ._sql import Statement, listed, literal
 
@@ -27,10 +27,18 @@ _ROUNDS = 3
 # A conflict means that somebody else made progress, so a few tries settle any that is not a standing refusal.
 _TRIES = 5
 
+# How often a transaction that lost its connection is begun anew. Not as often: it may be what the server breaks down under.
+_LOSSES = 2
+
 _OLDEST = 140000  # server_version_num
 
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
+
+# Ends the session of a lost connection, which would go on with what it was sent before it notices.
+_END = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+ WHERE pid = %d AND usename = session_user AND datname = current_database()
+   AND application_name = current_setting('application_name')"""
 
 _MOST_QUOTED = 300  # characters of a statement in a message
 
@@ -218,17 +226,28 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     """
     stages = resource if isinstance(resource, Stages) else Stages({resource.key: resource})
     first: Plan | None = None
-    done: list[Statement] = []
-    for last_try in [False] * (_TRIES - 1) + [True]:
-        server, seen = _look(session, stages)
-        logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
-        plans = stages.plans(seen, server, logins)
+    sent = _Sent()
+    warnings: list[str] = []
+    conflicts = losses = 0
+    while True:
+        try:
+            server, seen = _look(session, stages, [_LOCK] if sent.unsure else [])
+            logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
+        except Failure as failure:
+            raise failure.adding(str(sent)) from None
+        try:
+            plans = stages.plans(seen, server, logins)
+        except Failure as failure:
+            # Where nothing was sent yet, a refusal of what was asked for tells so by itself.
+            raise failure.adding(str(sent)) if sent else failure from None
         plan = stages.as_one(plans) if resource is stages else plans[resource.key]
         first = first or plan
-        _check_room(plan.statements, server, done)
+        warnings = sent.settle(plan.statements) + (warnings if sent.done else [])
+        _check_room(plan.statements, server, sent)
         too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
+        warnings += _besides(plan.warnings + too_large, warnings)
         if plan.missing and not check_mode:
-            raise Failure(" ".join(plan.missing), hint=_unchanged(done))
+            raise Failure(" ".join(plan.missing), hint=str(sent))
         if plan.statements and not check_mode:
             if server.in_recovery:
                 raise Failure(
@@ -240,27 +259,36 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
             try:
                 for name, stage in stages.parts.items():
                     if plans[name].statements:
-                        seen[name] = _apply(session, stage, plans[name], server, done)
+                        seen[name] = _apply(session, stage, plans[name], server, sent)
             except _Conflict as conflict:
-                if last_try:
+                conflicts += 1
+                if conflicts == _TRIES:
                     raise conflict.failure from None
                 continue
-        statements = plan.statements if check_mode else done
+            except _Loss as loss:
+                losses += 1
+                if losses > _LOSSES:
+                    raise loss.failure from None
+                _go_on(session, loss, server.pid, sent)
+                continue
+        statements = plan.statements if check_mode else sent.done
         return Report(
             server=server,
             changed=bool(statements),
             queries=_shown(statements),
             plan=first,
-            warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
+            warnings=warnings + (plan.missing if check_mode else []),
             resource=resource.describe(seen if resource is stages else seen[resource.key]),
         )
-    raise AssertionError("the last try returns or raises")
 
 
 def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:
     """Look from both sides and judge. As many round trips for any number of tables, and nothing is written."""
-    line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
-    server, seen = _look(session, inspection)
+    try:
+        line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
+        server, seen = _look(session, inspection)
+    except Failure as failure:
+        raise failure.adding(UNCHANGED) from None
     other = _other_side(session, inspection, seen) if inspection.connector else None
     return server, inspection.judge(server, seen, line, other)
 
@@ -273,7 +301,7 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
         return OtherSide(refused=failure.msg)
     with connectors:
         side = OtherSide(used_password=connectors.used_password)
-        questions = ["SET LOCAL transaction_read_only = on", *inspection.connector_look(connectors.version, seen)]
+        questions = inspection.connector_look(connectors.version, seen)
         try:
             side = replace(side, seen=connectors.ask(questions), notices=tuple(connectors.notices))
         except connectors.Error as error:
@@ -285,10 +313,77 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
     return side
 
 
+@dataclass
+class _Sent:
+    """What has become of the statements that were sent.
+
+    :param done: those that were committed, which stay.
+    :param unsure: those of which the server may have been told to commit them when the connection was lost.
+    """
+
+    done: list[Statement] = field(default_factory=list)
+    unsure: list[Statement] = field(default_factory=list)
+
+    def settle(self, due: list[Statement]) -> list[str]:
+        """What is due, as a new look shows, was not done, and what is not due any more was.
+
+        :returns: warnings.
+        """
+        texts = {str(statement) for statement in due}  # a new verifier of the same password reads the same
+        found = [statement for statement in self.unsure if str(statement) not in texts]
+        self.unsure = []
+        self.done += found
+        if not found:
+            return []
+        return [
+            "The connection was lost before the server had answered. Looking again showed that this was done: %s."
+            % _listed(found, most=5)
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self.done or self.unsure)
+
+    def __str__(self) -> str:
+        """In a sentence or two, where it ends with that."""
+        sentences = []
+        if self.unsure:
+            sentences.append("Whether this was done is not known: %s." % _listed(self.unsure, most=5))
+        if self.done:
+            sentences.append("What was done before it stays: %s." % _listed(self.done, most=5))
+        return " ".join(sentences) or UNCHANGED
+
+
 class _Conflict(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.msg)
         self.failure = failure
+
+
+class _Loss(Exception):
+    """The connection was lost after something was sent that may write.
+
+    :param error: psycopg2's.
+    :param failure: what to say when it ends with that.
+    """
+
+    def __init__(self, error: Any, failure: Failure) -> None:
+        super().__init__(failure.msg)
+        self.error = error
+        self.failure = failure
+
+
+def _go_on(session: Session, loss: _Loss, pid: int, sent: _Sent) -> None:
+    """Connect again, and leave nobody at work on what was sent.
+
+    :param pid: the process that served the lost connection.
+    """
+    try:
+        session.reconnect(loss.error)
+        session.ask(["SET LOCAL ROLE NONE", _END % pid])
+    except Failure as failure:
+        raise failure.adding(str(sent)) from None
+    except session.Error as error:
+        raise from_server(error, changed=str(sent)) from None
 
 
 def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
@@ -307,13 +402,13 @@ def transactions(statements: list[Statement], room: int) -> list[list[Statement]
     return parts
 
 
-def _check_room(statements: list[Statement], server: Server, done: list[Statement]) -> None:
+def _check_room(statements: list[Statement], server: Server, sent: _Sent) -> None:
     """Fail for what cannot be cut and would fill the lock table."""
     largest = max(statements, key=lambda statement: statement.locks, default=None)
     if largest and largest.locks > server.lock_room:
         raise Failure(
             "This cannot be cut and takes about %d locks, but %s: %s. %s"
-            % (largest.locks, _room(server), _listed([largest]), _unchanged(done)),
+            % (largest.locks, _room(server), _listed([largest]), sent),
             hint="Raise max_locks_per_transaction to %d, for which the server has to be restarted, or do it in portions."
             % _locks_needed(largest.locks, server),
         )
@@ -356,72 +451,84 @@ def _questions(resource: Resource | Inspection, version: int) -> list[str]:
     return questions(version) if questions else []
 
 
-def _look(session: Session, resource: Resource | Inspection) -> tuple[Server, Any]:
-    """One message, one answer. It could not write if it wanted to."""
+def _look(session: Session, resource: Resource | Inspection, before: Sequence[str] = ()) -> tuple[Server, Any]:
+    """One message, one answer.
+
+    :param before: statements that go ahead of the questions.
+    :raises Failure: that says nothing of whether anything was changed.
+    """
     if session.version < _OLDEST:
         raise Failure(
             "The server is PostgreSQL %d, and this collection is for 14 and newer." % (session.version // 10000),
             hint="Check the host and the port, or upgrade the server.",
         )
     try:
-        found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])
+        found = session.ask([*before, *_query(session, resource)])
     except session.Error as error:
-        raise from_server(error) from None
+        raise from_server(error, changed="") from None
     return Server(**found["server"]), found["seen"]
 
 
-def _apply(session: Session, resource: Resource, plan: Plan, server: Server, done: list[Statement]) -> Any:
+def _apply(session: Session, resource: Resource, plan: Plan, server: Server, sent: _Sent) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
 
     What is too large for one transaction goes ahead in some of its own, and stays whatever becomes of the last one.
 
-    :param done: what was committed before, which stays; what is committed here is added.
+    :param sent: what was committed before, which stays; what is committed here is added.
     :returns: what the second look saw.
     """
     *ahead, due = transactions(plan.statements, server.lock_room)
     parted = bool(ahead)
-    try:
-        for part in ahead:
+
+    def refused(error: Any, statements: list[Statement], unsure: list[Statement]) -> Exception:
+        """What to raise for what the server has refused, after ROLLBACK, or not answered.
+
+        :param unsure: what may have been done where it has not answered.
+        """
+        if is_loss(error):
+            sent.unsure = unsure
+            return _Loss(error, from_server(error, _shown(statements), str(sent)))
+        session.roll_back()
+        failure = from_server(error, _shown(statements), *_aftermath(session, resource, plan, sent, parted))
+        return _Conflict(failure) if is_conflict(error) else failure
+
+    for part in ahead:
+        try:
             session.send([*_begin(session), *(statement.sql for statement in part), "COMMIT"])
-            done += part
-    except session.Error as error:
-        raise _refused(session, resource, plan, done, parted, error, plan.statements) from None
-    sent: list[Statement] = []
+        except session.Error as error:
+            raise refused(error, plan.statements, part) from None
+        sent.done += part
+    going: list[Statement] = []
     begin = _begin(session)
     for _round in range(_ROUNDS):
-        sent += due
+        going += due
         try:
             found = session.send([*begin, *(statement.sql for statement in due), *_query(session, resource)])
         except session.Error as error:
-            raise _refused(session, resource, plan, done, parted, error, sent) from None
-        left = _left(session, resource, found, done)
+            raise refused(error, going, going if plan.lasting else []) from None
+        left = _left(session, resource, found, sent)
         if not (left.statements or left.missing):
             break
         # What was not sent is due to what was, or to something that somebody else has made or dropped meanwhile.
-        overtaken = not plan.lasting and not set(left.statements) <= {*plan.statements, *sent}
+        overtaken = not plan.lasting and not set(left.statements) <= {*plan.statements, *going}
         if not overtaken:
             break
         begin, due = [], left.statements
     if left.statements or left.missing:
         session.roll_back()
-        changed, _hints = _aftermath(session, resource, plan, done, parted)
+        changed, _hints = _aftermath(session, resource, plan, sent, parted)
         failure = Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
             % (_listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
-            queries=_shown(sent),
+            queries=_shown(going),
         )
         raise _Conflict(failure) if overtaken else failure
     try:
         session.send(["COMMIT"])
     except session.Error as error:
-        # With an answer of the server's the COMMIT was refused; without one nobody knows.
-        if getattr(error.diag, "message_primary", None):
-            changed, _hints = _aftermath(session, resource, plan, done, parted)
-        else:
-            changed = "Whether the transaction was committed is not known."
-        raise from_server(error, _shown(sent), changed) from None
-    done += sent
+        raise refused(error, going, going) from None
+    sent.done += going
     return found["seen"]
 
 
@@ -429,56 +536,34 @@ def _begin(session: Session) -> list[str]:
     return ["BEGIN", *session.settings, _LOCK]
 
 
-def _refused(
-    session: Session,
-    resource: Resource,
-    plan: Plan,
-    done: list[Statement],
-    parted: bool,
-    error: Any,
-    statements: list[Statement],
-) -> Exception:
-    """What to raise for what the server has refused, after ROLLBACK."""
-    session.roll_back()
-    failure = from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
-    return _Conflict(failure) if is_conflict(error) else failure
-
-
-def _left(session: Session, resource: Resource, found: Any, done: list[Statement]) -> Plan:
+def _left(session: Session, resource: Resource, found: Any, sent: _Sent) -> Plan:
     """What is still to do after the statements, as the look inside the transaction shows it."""
     try:
         return resource.plan(found["seen"], Server(**found["server"]), None)
     except Failure as failure:
         session.roll_back()
-        raise Failure(
-            "%s %s" % (failure.msg, _unchanged(done)), failure.hint, failure.sqlstate, **failure.details
-        ) from None
+        raise failure.adding(str(sent)) from None
 
 
 def _aftermath(
-    session: Session, resource: Resource, plan: Plan, done: list[Statement], parted: bool
+    session: Session, resource: Resource, plan: Plan, sent: _Sent, parted: bool
 ) -> tuple[str, dict[str, str]]:
     """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE.
 
     :param parted: whether the plan was too large for one transaction.
     """
     if not (plan.lasting or parted):
-        return _unchanged(done), plan.hints
-    before = " " + _unchanged(done) if done and not parted else ""
+        return str(sent), plan.hints
+    before = " %s" % sent if sent and not parted else ""
     try:
         server, seen = _look(session, resource)
         left = resource.plan(seen, server, None)
     except Failure:
         return "Whether anything was changed is not known.%s" % before, plan.hints
     if left.statements == plan.statements:
-        return _unchanged(done), left.hints
+        return str(sent), left.hints
     rest = "running again does the rest" if parted else "still to be done"
     return "A part was done and stays; %s: %s.%s" % (rest, _listed(left.statements) or "nothing", before), left.hints
-
-
-def _unchanged(done: list[Statement]) -> str:
-    """One sentence on what has changed when a transaction has come to nothing."""
-    return "What was done before it stays: %s." % _listed(done, most=5) if done else UNCHANGED
 
 
 def _listed(statements: list[Statement] | list[str], most: int = 20) -> str:
