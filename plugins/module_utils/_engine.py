@@ -306,6 +306,8 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
             side = replace(side, seen=connectors.ask(questions), notices=tuple(connectors.notices))
         except connectors.Error as error:
             side = replace(side, unanswered=from_server(error).msg)
+        except Failure as failure:
+            side = replace(side, unanswered=failure.msg)
     try:
         connection.identify_system()
     except Failure as failure:

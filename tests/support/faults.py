@@ -19,11 +19,13 @@ import contextlib
 import enum
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from psycopg2.extensions import make_dsn
 
+from .figures import Figures
 from .relay import asks_for_encryption, listening, startup_packet
 
 
@@ -81,6 +83,26 @@ class Message:
         return self.is_query and (self.commits or self.body.startswith(b"BEGIN"))
 
 
+@dataclass
+class Tally:
+    """Cuts that were tried, and which came out badly, in words."""
+
+    cuts: int = 0
+    lost_commits: int = 0
+    half_applied: list[str] = field(default_factory=list)
+    untrue: list[str] = field(default_factory=list)
+    not_converged: list[str] = field(default_factory=list)
+
+    def record(self, figures: Figures) -> None:
+        figures.add("cuts", self.cuts)
+        figures.add("lost_commits", self.lost_commits)
+        for name in ("half_applied", "untrue", "not_converged"):
+            figures.add(name, len(getattr(self, name)))
+        assert not self.half_applied, self.half_applied
+        assert not self.untrue, self.untrue
+        assert not self.not_converged, self.not_converged
+
+
 # The message that a client leaves with.
 FAREWELL = b"X"
 
@@ -109,11 +131,14 @@ class Line:
     """What `faulty` gives.
 
     port: where it listens, on the loopback
+    attempts: when a connection was opened, in seconds of the monotonic clock
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, refusals: Iterable[bytes | None]) -> None:
         self.port = 0
+        self.attempts: list[float] = []
         self._server_port = server_port
+        self._refusals = iter(refusals)
         self._watch = _Watch(None, None)
         # Else they would be closed as soon as nobody has them any more.
         self._open: list[asyncio.StreamWriter] = []
@@ -144,6 +169,11 @@ class Line:
         assert self._watch.is_over.wait(60)
 
     async def serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        self.attempts.append(time.monotonic())
+        refusal = next(self._refusals, None)
+        if refusal is not None:
+            await refuse(client_reader, client_writer, refusal)
+            return
         watch = self._watch
         if watch.has_cut and watch.cut.is_for_good:
             await refuse(client_reader, client_writer, error_response("28000", "no pg_hba.conf entry for this line"))
@@ -200,10 +230,14 @@ class Line:
 
 
 @contextlib.contextmanager
-def faulty(server_port: int) -> Iterator[Line]:
-    """A line to the server that listens on `server_port`."""
-    line = Line(server_port)
-    with listening(line.serve) as line.port:
+def faulty(server_port: int, *, port: int = 0, refusals: Iterable[bytes | None] = ()) -> Iterator[Line]:
+    """A line to the server that listens on `server_port`.
+
+    port: where to listen, on any free one when it is 0
+    refusals: what the first connections are answered with, one each, instead of being passed on; None passes one on
+    """
+    line = Line(server_port, refusals)
+    with listening(line.serve, port) as line.port:
         yield line
 
 

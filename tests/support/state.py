@@ -137,3 +137,8 @@ class Watcher:
         name, verifier = fields["name"], fields["verifier"]
         fits = [called for called, password in self._passwords.items() if self._verify(password, verifier, name)]
         return {"name": name, "password": fits}
+
+
+def difference(before: State, after: State) -> str:
+    gone, come = set(before) - set(after), set(after) - set(before)
+    return f"gone {sorted(gone)}, come {sorted(come)}"
