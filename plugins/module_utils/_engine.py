@@ -11,6 +11,7 @@ The engine knows neither Ansible nor which resource it runs. It is the only plac
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -381,11 +382,11 @@ def _go_on(session: Session, loss: _Loss, pid: int, sent: _Sent) -> None:
     """
     try:
         session.reconnect(loss.error)
-        session.ask(["SET LOCAL ROLE NONE", _END % pid])
+        # Who may not end it waits for its lock.
+        with contextlib.suppress(session.Error):
+            session.ask(["SET LOCAL ROLE NONE", _END % pid])
     except Failure as failure:
-        raise failure.adding(str(sent)) from None
-    except session.Error as error:
-        raise from_server(error, changed=str(sent)) from None
+        raise Failure("%s %s" % (failure.msg, sent), failure.hint, failure.sqlstate, **loss.failure.details) from None
 
 
 def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
