@@ -65,6 +65,7 @@ options:
     description:
       - Seconds in all to wait for a connection. A server that starts, or a suspended Neon compute that wakes up, is tried again
         within them. A wrong password or database is not.
+      - A connection that is lost on the way is made anew in the same manner, and what became of what was sent is looked at, not guessed.
     type: int
     default: 30
   lock_timeout:

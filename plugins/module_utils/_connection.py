@@ -17,10 +17,10 @@ import math
 import re
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 from ._blockers import Watch
-from ._errors import Failure
+from ._errors import Failure, is_loss, loss
 from ._sql import MASK, ident
 
 try:
@@ -32,6 +32,8 @@ try:
 except ImportError as error:
     psycopg2 = None
     PSYCOPG2_IMPORT_ERROR = error
+
+T = TypeVar("T")
 
 _LIBPQ_NAMES = {
     "login_host": "host",
@@ -61,6 +63,9 @@ _REST = """SELECT set_config('lock_timeout', rest::text, true), set_config('stat
   FROM (SELECT greatest(1, 1000 * extract(epoch FROM current_setting('streamkap_neon.deadline')::timestamptz - clock_timestamp()))::int
           AS rest) AS r"""
 
+# How often a session connects anew to ask once more what was not answered. Who loses every connection is better told so.
+_LOSSES = 2
+
 # libpq tells no SQLSTATE of a connection that was refused, so its words have to do. Each: what it says, whether it may pass,
 # its SQLSTATE, what to do.
 _REFUSALS = [
@@ -86,9 +91,21 @@ _REFUSALS = [
     ("Temporary failure in name resolution", True, None, "Check the name server."),
     ("server closed the connection unexpectedly", True, None, "Check that a PostgreSQL server listens on that port."),
     ("Connection reset by peer", True, None, "Check that a PostgreSQL server listens on that port."),
+    ("could not receive data from server", True, None, "Check what is between here and the server."),
+    ("could not send", True, None, "Check what is between here and the server."),
+    ("SSL SYSCALL error", True, None, "Check what is between here and the server."),
+    ("unexpected eof while reading", True, None, "Check what is between here and the server."),
+    ("terminating connection due to", True, "57P01", "The server is stopping: run again later."),
     ("the database system is", True, "57P03", "The server is starting or stopping: run again later."),
     ("too many clients already", True, "53300", "Close some connections, or raise max_connections."),
     ("remaining connection slots are reserved", True, "53300", "Close some connections, or raise max_connections."),
+    ("endpoint is disabled", False, None, "Enable the endpoint in Neon's console or by its API."),
+    (
+        "requested endpoint could not be found",
+        False,
+        None,
+        "Check the endpoint's ID, which is the first part of the host, in Neon's console.",
+    ),
     (
         "Couldn't connect to compute node",
         True,
@@ -188,22 +205,31 @@ class Connection:
 
     def open(self) -> Session:
         """Connect, trying again what may pass until ``connect_timeout`` is over."""
+        return Session(self, self.connect())
+
+    def connect(self) -> Any:
+        """A psycopg2 connection, for a session that begins or has lost its own."""
+        try:
+            return self._persist(lambda left: _connect(self.parameters, left))
+        except _Refusal as refusal:
+            within = " within %d seconds" % self.connect_timeout if refusal.may_pass else ""
+            raise Failure("Cannot connect%s: %s." % (within, refusal.said), refusal.hint, refusal.sqlstate) from None
+
+    def _persist(self, attempt: Callable[[float], T]) -> T:
+        """Try again what may pass, with backoff, until ``connect_timeout`` is over.
+
+        :param attempt: gets the seconds that are left.
+        :raises _Refusal: the last one.
+        """
         deadline = time.monotonic() + self.connect_timeout
         delay = _FIRST_DELAY
         while True:
-            left = deadline - time.monotonic()
             try:
-                return Session(self, _connect(self.parameters, left))
+                return attempt(deadline - time.monotonic())
             except psycopg2.Error as error:
-                words = str(error)
-                may_pass, sqlstate, hint = _refusal(words)
-            if not may_pass or time.monotonic() + delay >= deadline:
-                raise Failure(
-                    "Cannot connect%s: %s."
-                    % (" within %d seconds" % self.connect_timeout if may_pass else "", _one_line(self._masked(words))),
-                    hint=hint,
-                    sqlstate=sqlstate,
-                )
+                refusal = _Refusal(str(error), self._masked)
+            if not refusal.may_pass or time.monotonic() + delay >= deadline:
+                raise refusal
             time.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
@@ -226,20 +252,21 @@ class Connection:
 
         :raises Failure: when there is none to be had.
         """
-        try:
+
+        def identify(left: float) -> None:
             with (
                 contextlib.closing(
-                    _connect(self.parameters, self.connect_timeout, connection_factory=LogicalReplicationConnection)
+                    _connect(self.parameters, left, connection_factory=LogicalReplicationConnection)
                 ) as pg,
                 pg.cursor() as cursor,
             ):
                 cursor.execute("IDENTIFY_SYSTEM")
-        except psycopg2.Error as error:
-            _may_pass, sqlstate, hint = _refusal(str(error))
+
+        try:
+            self._persist(identify)
+        except _Refusal as refusal:
             raise Failure(
-                "No replication connection was to be had: %s." % _one_line(self._masked(str(error))),
-                hint=hint,
-                sqlstate=sqlstate,
+                "No replication connection was to be had: %s." % refusal.said, refusal.hint, refusal.sqlstate
             ) from None
 
     def can_login(self, user: str, password: str) -> bool:
@@ -247,20 +274,24 @@ class Connection:
 
         :raises Failure: when there is no telling, because the server does not ask for it or does not get so far.
         """
+        connection = self.as_user(user, password)
+
+        def log_in(left: float) -> bool:
+            with contextlib.closing(_connect(connection.parameters, left)) as pg:
+                return pg.info.used_password
+
         why = "the server lets %s in from here without one" % user
         sqlstate = None
         try:
-            with contextlib.closing(_connect(self.as_user(user, password).parameters, self.connect_timeout)) as pg:
-                if pg.info.used_password:
-                    return True
-        except psycopg2.Error as error:
-            words = str(error)
-            may_pass, sqlstate, _hint = _refusal(words)
-            if any(text in words for text in _AFTER_AUTHENTICATION):
+            if connection._persist(log_in):
                 return True
-            if not may_pass and sqlstate != "28000":
+        except _Refusal as refusal:
+            if any(text in refusal.words for text in _AFTER_AUTHENTICATION):
+                return True
+            sqlstate = refusal.sqlstate
+            if not refusal.may_pass and sqlstate != "28000":
                 return False
-            why = _one_line(self._masked(words))
+            why = refusal.said
         raise Failure(
             "Whether the password of %s is the given one cannot be told: its verifier may not be read, and logging in with it tells "
             "nothing: %s." % (user, why),
@@ -275,21 +306,37 @@ class Connection:
 
 
 class Session:
-    """One open connection. Sends statements, all of a call in one message."""
+    """A connection that stands, and another one when that is lost. Sends statements, all of a call in one message."""
 
     def __init__(self, connection: Connection, pg: Any) -> None:
         self._connection = connection
+        self.Error = psycopg2.Error
+        self.can_login = connection.can_login
+        self.as_user = connection.as_user
+        self._use(pg)
+
+    def _use(self, pg: Any) -> None:
         self._pg = pg
         self._pg.autocommit = True
-        self.Error = psycopg2.Error
         self.version: int = pg.server_version
         self.host: str = pg.info.host
         self.port: int = pg.info.port
-        self.pid: int = pg.info.backend_pid
         self.encrypted: bool = pg.info.ssl_in_use
         self.used_password: bool = pg.info.used_password
-        self.can_login = connection.can_login
-        self.as_user = connection.as_user
+        # The process of the server that serves it.
+        self.pid: int = pg.info.backend_pid
+
+    def reconnect(self, error: Any) -> None:
+        """Go on with another connection.
+
+        :param error: how the connection was lost, a psycopg2.Error.
+        :raises Failure: when there is none to be had.
+        """
+        self._pg.close()
+        try:
+            self._use(self._connection.connect())
+        except Failure as failure:
+            raise Failure("%s %s" % (loss(error), failure.msg), failure.hint, failure.sqlstate) from None
 
     def __enter__(self) -> Session:
         return self
@@ -304,9 +351,13 @@ class Session:
 
     def round_trip(self) -> float:
         """How long the server takes to answer, in milliseconds."""
-        begin = time.monotonic()
-        self.send(["SELECT 1"])
-        return 1000 * (time.monotonic() - begin)
+
+        def measure() -> float:
+            begin = time.monotonic()
+            self.send(["SELECT 1"])
+            return 1000 * (time.monotonic() - begin)
+
+        return self._answered(measure)
 
     @property
     def settings(self) -> list[str]:
@@ -333,8 +384,22 @@ class Session:
         return [deadline % options.lock_timeout, rest] if first else [rest]
 
     def ask(self, statements: list[str]) -> Any:
-        """Send statements as one transaction, under the settings, and return the one value that the last of them gives."""
-        return self.send([*self.settings, *statements])
+        """Send statements as one transaction, under the settings, and return the one value that the last of them gives.
+
+        They could not write if they wanted to, so when the connection is lost they are sent again through another.
+        """
+        return self._answered(lambda: self.send([*self.settings, "SET LOCAL transaction_read_only = on", *statements]))
+
+    def _answered(self, question: Callable[[], T]) -> T:
+        """Only for what may be asked twice."""
+        for _loss in range(_LOSSES):
+            try:
+                return question()
+            except psycopg2.Error as error:
+                if not is_loss(error):
+                    raise
+                self.reconnect(error)
+        return question()
 
     def send(self, statements: list[str]) -> Any:
         """Send statements as they are, in one message, and return the one value that the last of them gives, if any.
@@ -382,7 +447,21 @@ def _connect(parameters: dict[str, Any], seconds: float, **arguments: Any) -> An
     )
 
 
-def _refusal(words: str) -> tuple[bool, str | None, str | None]:
+class _Refusal(Exception):
+    """Why there is no connection.
+
+    :param words: libpq's.
+    :param masked: takes the secrets out of them.
+    """
+
+    def __init__(self, words: str, masked: Callable[[str], str]) -> None:
+        super().__init__("the connection was refused")
+        self.words = words
+        self.said = _one_line(masked(words))
+        self.may_pass, self.sqlstate, self.hint = _known(words)
+
+
+def _known(words: str) -> tuple[bool, str | None, str | None]:
     for text, may_pass, sqlstate, hint in _REFUSALS:
         if text in words:
             return may_pass, sqlstate, hint

@@ -11,6 +11,7 @@ The engine knows neither Ansible nor which resource it runs. It is the only plac
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from . import _server
 from ._connection import Session
-from ._errors import UNCHANGED, Failure, from_server
+from ._errors import UNCHANGED, Failure, from_server, is_loss
 from ._server import Server
 from ._sql import Statement, listed, literal
 
@@ -31,6 +32,9 @@ _ROUNDS = 3
 _TRIES = 8
 _FIRST_PAUSE = 0.02  # seconds
 
+# How often a transaction that lost its connection is begun anew. Not as often: it may be what the server breaks down under.
+_LOSSES = 2
+
 _OLDEST = 140000  # server_version_num
 
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
@@ -38,6 +42,11 @@ _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
 
 # What ``_noted_query`` has found in this transaction; NULL without one.
 _NOTED = "nullif(current_setting('streamkap_neon.noted', true), '')::json"
+
+# Ends the session of a lost connection, which would go on with what it was sent before it notices.
+_END = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+ WHERE pid = %d AND usename = session_user AND datname = current_database()
+   AND application_name = current_setting('application_name')"""
 
 _MOST_QUOTED = 300  # characters of a statement in a message
 
@@ -225,63 +234,91 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     """
     stages = resource if isinstance(resource, Stages) else Stages({resource.key: resource})
     first: Plan | None = None
-    done: list[Statement] = []
+    warnings: list[str] = []
+    sent = _Sent()
+    conflicts = losses = 0
     has_waited = False
-    for attempt in range(1, _TRIES + 1):
+    while True:
         try:
-            server, seen = _look(session, stages, done)
-            logins = {user: session.can_login(user, password) for user, password in stages.logins(seen)}
-            plans = stages.plans(seen, server, logins)
+            server, seen, logins = _look_and_log_in(session, stages, sent)
+            try:
+                plans = stages.plans(seen, server, logins)
+            except Failure as failure:
+                # Where nothing was sent yet, a refusal of what was asked for tells so by itself.
+                raise failure.adding(str(sent)) if sent else failure from None
             plan = stages.as_one(plans) if resource is stages else plans[resource.key]
             first = first or plan
-            _check_room(plan.statements, server, done)
+            warnings = sent.settle(plan.statements) + (warnings if sent.done else [])
+            _check_room(plan.statements, server, sent)
             too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
+            warnings += _besides(plan.warnings + too_large, warnings)
             if plan.missing and not check_mode:
-                missing = Failure(" ".join(plan.missing), hint=_unchanged(done), passing=not has_waited)
+                missing = Failure(" ".join(plan.missing), hint=str(sent), passing=not has_waited)
                 if not has_waited:
-                    _let_others_end(session, done)
+                    _let_others_end(session, sent)
                     has_waited = True
                 raise missing
             if plan.statements and not check_mode:
-                if server.in_recovery:
-                    raise Failure(
-                        "The server is a read-only standby, and %d statements are due." % len(plan.statements),
-                        hint="Connect to the primary.",
-                        sqlstate="25006",
-                        queries=_shown(plan.statements),
-                    )
+                _check_writable(server, plan)
                 for name, stage in stages.parts.items():
                     if plans[name].statements:
                         seen[name] = None  # which may be large, as what is seen afterwards
-                        seen[name] = _apply(session, stage, plans[name], server, logins, done)
+                        seen[name] = _apply(session, stage, plans[name], server, logins, sent)
             break
+        except _Loss as loss:
+            losses += 1
+            if losses > _LOSSES:
+                raise loss.failure from None
+            _go_on(session, loss, server.pid, sent)
         except Failure as failure:
-            if not failure.passing or attempt == _TRIES:
+            conflicts += 1
+            if not failure.passing or conflicts == _TRIES:
                 raise
-            time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
-    statements = plan.statements if check_mode else done
+            time.sleep(random.uniform(0, _FIRST_PAUSE * 2**conflicts))
+    statements = plan.statements if check_mode else sent.done
     return Report(
         server=server,
         changed=bool(statements),
         queries=_shown(statements),
         plan=first,
-        warnings=plan.warnings + too_large + (plan.missing if check_mode else []),
+        warnings=warnings + (plan.missing if check_mode else []),
         resource=resource.describe(seen if resource is stages else seen[resource.key]),
     )
 
 
-def _let_others_end(session: Session, done: list[Statement]) -> None:
+def _look_and_log_in(session: Session, resource: Resource, sent: _Sent) -> tuple[Server, Any, dict[str, bool]]:
+    try:
+        server, seen = _look(session, resource, [_LOCK] if sent.unsure else [])
+        return server, seen, {user: session.can_login(user, password) for user, password in resource.logins(seen)}
+    except Failure as failure:
+        raise failure.adding(str(sent)) from None
+
+
+def _let_others_end(session: Session, sent: _Sent) -> None:
     """Another run may be making just now what is missing."""
     try:
         session.ask([_LOCK])
     except session.Error as error:
-        raise from_server(error, changed=_unchanged(done)) from None
+        raise from_server(error, changed=str(sent)) from None
+
+
+def _check_writable(server: Server, plan: Plan) -> None:
+    if server.in_recovery:
+        raise Failure(
+            "The server is a read-only standby, and %d statements are due." % len(plan.statements),
+            hint="Connect to the primary.",
+            sqlstate="25006",
+            queries=_shown(plan.statements),
+        )
 
 
 def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:
     """Look from both sides and judge. As many round trips for any number of tables, and nothing is written."""
-    line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
-    server, seen = _look(session, inspection)
+    try:
+        line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
+        server, seen = _look(session, inspection)
+    except Failure as failure:
+        raise failure.adding(UNCHANGED) from None
     other = _other_side(session, inspection, seen) if inspection.connector else None
     return server, inspection.judge(server, seen, line, other)
 
@@ -294,16 +331,85 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
         return OtherSide(refused=failure.msg)
     with connectors:
         side = OtherSide(used_password=connectors.used_password)
-        questions = ["SET LOCAL transaction_read_only = on", *inspection.connector_look(connectors.version, seen)]
+        questions = inspection.connector_look(connectors.version, seen)
         try:
             side = replace(side, seen=connectors.ask(questions), notices=tuple(connectors.notices))
         except connectors.Error as error:
             side = replace(side, unanswered=from_server(error).msg)
+        except Failure as failure:
+            side = replace(side, unanswered=failure.msg)
     try:
         connection.identify_system()
     except Failure as failure:
         return replace(side, walsender=failure.msg)
     return side
+
+
+@dataclass
+class _Sent:
+    """What has become of the statements that were sent.
+
+    :param done: those that were committed, which stay.
+    :param unsure: those of which the server may have been told to commit them when the connection was lost.
+    """
+
+    done: list[Statement] = field(default_factory=list)
+    unsure: list[Statement] = field(default_factory=list)
+
+    def settle(self, due: list[Statement]) -> list[str]:
+        """What is due, as a new look shows, was not done, and what is not due any more was.
+
+        :returns: warnings.
+        """
+        texts = {str(statement) for statement in due}  # a new verifier of the same password reads the same
+        found = [statement for statement in self.unsure if str(statement) not in texts]
+        self.unsure = []
+        self.done += found
+        if not found:
+            return []
+        return [
+            "The connection was lost before the server had answered. Looking again showed that this was done: %s."
+            % _listed(found, most=5)
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self.done or self.unsure)
+
+    def __str__(self) -> str:
+        """In a sentence or two, where it ends with that."""
+        sentences = []
+        if self.unsure:
+            sentences.append("Whether this was done is not known: %s." % _listed(self.unsure, most=5))
+        if self.done:
+            sentences.append("What was done before it stays: %s." % _listed(self.done, most=5))
+        return " ".join(sentences) or UNCHANGED
+
+
+class _Loss(Exception):
+    """The connection was lost after something was sent that may write.
+
+    :param error: psycopg2's.
+    :param failure: what to say when it ends with that.
+    """
+
+    def __init__(self, error: Any, failure: Failure) -> None:
+        super().__init__(failure.msg)
+        self.error = error
+        self.failure = failure
+
+
+def _go_on(session: Session, loss: _Loss, pid: int, sent: _Sent) -> None:
+    """Connect again, and leave nobody at work on what was sent.
+
+    :param pid: the process that served the lost connection.
+    """
+    try:
+        session.reconnect(loss.error)
+        # Who may not end it waits for its lock.
+        with contextlib.suppress(session.Error):
+            session.ask(["SET LOCAL ROLE NONE", _END % pid])
+    except Failure as failure:
+        raise Failure("%s %s" % (failure.msg, sent), failure.hint, failure.sqlstate, **loss.failure.details) from None
 
 
 def transactions(statements: list[Statement], room: int) -> list[list[Statement]]:
@@ -322,13 +428,13 @@ def transactions(statements: list[Statement], room: int) -> list[list[Statement]
     return parts
 
 
-def _check_room(statements: list[Statement], server: Server, done: list[Statement]) -> None:
+def _check_room(statements: list[Statement], server: Server, sent: _Sent) -> None:
     """Fail for what cannot be cut and would fill the lock table."""
     largest = max(statements, key=lambda statement: statement.locks, default=None)
     if largest and largest.locks > server.lock_room:
         raise Failure(
             "This cannot be cut and takes about %d locks, but %s: %s. %s"
-            % (largest.locks, _room(server), _listed([largest]), _unchanged(done)),
+            % (largest.locks, _room(server), _listed([largest]), sent),
             hint="Raise max_locks_per_transaction to %d, for which the server has to be restarted, or do it in portions."
             % _locks_needed(largest.locks, server),
         )
@@ -377,10 +483,11 @@ def _questions(resource: Resource | Inspection, version: int) -> list[str]:
     return questions(version) if questions else []
 
 
-def _look(session: Session, resource: Resource | Inspection, done: Sequence[Statement] = ()) -> tuple[Server, Any]:
-    """One message, one answer. It could not write if it wanted to.
+def _look(session: Session, resource: Resource | Inspection, before: Sequence[str] = ()) -> tuple[Server, Any]:
+    """One message, one answer.
 
-    :param done: what was committed before, which stays.
+    :param before: statements that go ahead of the questions.
+    :raises Failure: that says nothing of whether anything was changed.
     """
     if session.version < _OLDEST:
         raise Failure(
@@ -388,99 +495,101 @@ def _look(session: Session, resource: Resource | Inspection, done: Sequence[Stat
             hint="Check the host and the port, or upgrade the server.",
         )
     try:
-        found = session.ask(["SET LOCAL transaction_read_only = on", *_query(session, resource)])
+        found = session.ask([*before, *_query(session, resource)])
     except session.Error as error:
-        raise from_server(error, changed=_unchanged(done)) from None
+        raise from_server(error, changed="") from None
     return Server(**found["server"]), found["seen"]
 
 
 def _apply(
-    session: Session,
-    resource: Resource,
-    plan: Plan,
-    server: Server,
-    logins: dict[str, bool],
-    done: list[Statement],
+    session: Session, resource: Resource, plan: Plan, server: Server, logins: dict[str, bool], sent: _Sent
 ) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
 
     Before the statements goes another look, because only one run at a time gets so far: what the one before has done is not to be done
     twice. What is too large for one transaction goes ahead in some of its own, and stays whatever becomes of the last one.
 
-    :param done: what was committed before, which stays; what is committed here is added.
+    :param sent: what was committed before, which stays; what is committed here is added.
     :returns: what the second look saw.
     """
     *ahead, due = transactions(plan.statements, server.lock_room)
     parted = bool(ahead)
-    try:
-        for part in ahead:
-            session.send([*_begin(session), *_sent(session, part), "COMMIT"])
-            done += part
-    except session.Error as error:
-        raise _refused(session, resource, plan, done, parted, error, plan.statements) from None
-    sent: list[Statement] = []
+
+    def refused(error: Any, statements: list[Statement], unsure: list[Statement]) -> Exception:
+        """What to raise for what the server has refused, after ROLLBACK, or not answered.
+
+        :param unsure: what may have been done where it has not answered.
+        """
+        if is_loss(error):
+            sent.unsure = unsure
+            return _Loss(error, from_server(error, _shown(statements), str(sent)))
+        session.roll_back()
+        return from_server(error, _shown(statements), *_aftermath(session, resource, plan, sent, parted))
+
+    for part in ahead:
+        try:
+            session.send([*_begin(session), *_texts(session, part), "COMMIT"])
+        except session.Error as error:
+            raise refused(error, plan.statements, part) from None
+        sent.done += part
+    going: list[Statement] = []
     begin = _begin(session)
     if not (parted or plan.lasting):
         begin += _noted_query(session, resource)
     for _round in range(_ROUNDS):
-        sent += due
+        going += due
         questions = _questions(resource, session.version)
         answer = "SELECT json_build_object('noted', %s, 'found', %s)" % (_NOTED, _answer(session, resource))
         try:
-            answers = session.send([*begin, *_sent(session, due), *questions, answer])
+            answers = session.send([*begin, *_texts(session, due), *questions, answer])
         except session.Error as error:
-            raise _refused(session, resource, plan, done, parted, error, sent) from None
-        _check_still_due(session, resource, plan, answers["noted"], logins, done)
+            raise refused(error, going, going if plan.lasting else []) from None
+        _check_still_due(session, resource, plan, answers["noted"], logins, sent)
         found = answers["found"]
-        left = _planned(session, resource, found, None, done)
+        left = _planned(session, resource, found, None, sent)
         if not (left.statements or left.missing):
             break
         # What was not sent is due to what was, or to something that somebody else has made or dropped meanwhile.
-        overtaken = not plan.lasting and not set(left.statements) <= {*plan.statements, *sent}
+        overtaken = not plan.lasting and not set(left.statements) <= {*plan.statements, *going}
         if not overtaken:
             break
         begin, due = [], left.statements
     if left.statements or left.missing:
         session.roll_back()
-        changed, _hints = _aftermath(session, resource, plan, done, parted)
+        changed, _hints = _aftermath(session, resource, plan, sent, parted)
         raise Failure(
             "PostgreSQL accepted the statements, but these did not take: %s. %s"
             % (_listed(left.statements or left.missing), changed),
             hint="The current role may lack the right to them.",
             passing=overtaken,
-            queries=_shown(sent),
+            queries=_shown(going),
         )
     try:
         session.send(["COMMIT"])
     except session.Error as error:
-        # With an answer of the server's the COMMIT was refused; without one nobody knows.
-        if getattr(error.diag, "message_primary", None):
-            changed, _hints = _aftermath(session, resource, plan, done, parted)
-        else:
-            changed = "Whether the transaction was committed is not known."
-        raise from_server(error, _shown(sent), changed) from None
-    done += sent
+        raise refused(error, going, going) from None
+    sent.done += going
     return found["seen"]
 
 
 def _check_still_due(
-    session: Session, resource: Resource, plan: Plan, noted: Any, logins: dict[str, bool], done: list[Statement]
+    session: Session, resource: Resource, plan: Plan, noted: Any, logins: dict[str, bool], sent: _Sent
 ) -> None:
     """Roll back what was planned before somebody else did the same, or something else."""
     if noted is None:
         return
-    due = _planned(session, resource, noted, logins, done)
+    due = _planned(session, resource, noted, logins, sent)
     if _shown(due.statements) != _shown(plan.statements):
         session.roll_back()
         raise Failure(
-            "Somebody else keeps changing the same objects. %s" % _unchanged(done),
+            "Somebody else keeps changing the same objects. %s" % sent,
             hint="Run again when that has ended.",
             passing=True,
             queries=_shown(plan.statements),
         )
 
 
-def _sent(session: Session, statements: list[Statement]) -> list[str]:
+def _texts(session: Session, statements: list[Statement]) -> list[str]:
     """The SQL of statements.
 
     What keeps the application off is held until the end of the transaction, and lock_timeout is for each lock anew. So that nobody is
@@ -503,57 +612,34 @@ def _begin(session: Session) -> list[str]:
     return ["BEGIN", *session.settings, _LOCK]
 
 
-def _refused(
-    session: Session,
-    resource: Resource,
-    plan: Plan,
-    done: list[Statement],
-    parted: bool,
-    error: Any,
-    statements: list[Statement],
-) -> Failure:
-    """What to raise for what the server has refused, after ROLLBACK."""
-    session.roll_back()
-    return from_server(error, _shown(statements), *_aftermath(session, resource, plan, done, parted))
-
-
-def _planned(
-    session: Session, resource: Resource, found: Any, logins: dict[str, bool] | None, done: list[Statement]
-) -> Plan:
+def _planned(session: Session, resource: Resource, found: Any, logins: dict[str, bool] | None, sent: _Sent) -> Plan:
     """The plan for what a look inside the transaction shows, which is rolled back when there can be none."""
     try:
         return resource.plan(found["seen"], Server(**found["server"]), logins)
     except Failure as failure:
         session.roll_back()
-        raise Failure(
-            "%s %s" % (failure.msg, _unchanged(done)), failure.hint, failure.sqlstate, **failure.details
-        ) from None
+        raise failure.adding(str(sent)) from None
 
 
 def _aftermath(
-    session: Session, resource: Resource, plan: Plan, done: list[Statement], parted: bool
+    session: Session, resource: Resource, plan: Plan, sent: _Sent, parted: bool
 ) -> tuple[str, dict[str, str]]:
     """After a failure and ROLLBACK: one sentence on whether anything was changed, and what to do by SQLSTATE.
 
     :param parted: whether the plan was too large for one transaction.
     """
     if not (plan.lasting or parted):
-        return _unchanged(done), plan.hints
-    before = " " + _unchanged(done) if done and not parted else ""
+        return str(sent), plan.hints
+    before = " %s" % sent if sent and not parted else ""
     try:
         server, seen = _look(session, resource)
         left = resource.plan(seen, server, None)
     except Failure:
         return "Whether anything was changed is not known.%s" % before, plan.hints
     if left.statements == plan.statements:
-        return _unchanged(done), left.hints
+        return str(sent), left.hints
     rest = "running again does the rest" if parted else "still to be done"
     return "A part was done and stays; %s: %s.%s" % (rest, _listed(left.statements) or "nothing", before), left.hints
-
-
-def _unchanged(done: Sequence[Statement]) -> str:
-    """One sentence on what has changed when a transaction has come to nothing."""
-    return "What was done before it stays: %s." % _listed(done, most=5) if done else UNCHANGED
 
 
 def _listed(statements: Sequence[Statement | str], most: int = 20) -> str:

@@ -44,6 +44,10 @@ class Failure(Exception):
             **self.details,
         }
 
+    def adding(self, sentence: str) -> Failure:
+        """The same, which says something more."""
+        return Failure("%s %s" % (self.msg, sentence), self.hint, self.sqlstate, self.passing, **self.details)
+
 
 # Somebody else changed the same objects between our look and our transaction: looking and planning again settles it.
 _CONFLICTS = {
@@ -83,6 +87,18 @@ def _is_conflict(error: Any) -> bool:
     return error.pgcode in _CONFLICTS or (error.pgcode == "XX000" and "concurrently" in str(error))
 
 
+def is_loss(error: Any) -> bool:
+    """Whether a psycopg2 error means that there is no connection any more: it broke, or the server has ended the session."""
+    diag = getattr(error, "diag", None)
+    return not getattr(diag, "message_primary", None) or diag.severity_nonlocalized in ("FATAL", "PANIC")
+
+
+def loss(error: Any) -> str:
+    """One sentence on a connection that is lost."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    return "The connection to the server was lost%s." % (": %s" % primary if primary else "")
+
+
 def from_server(
     error: Any, statements: list[str] | None = None, changed: str = UNCHANGED, known: dict[str, str] | None = None
 ) -> Failure:
@@ -92,34 +108,35 @@ def from_server(
 
     :param error: a psycopg2.Error. Its attribute ``waiting``, if it has one, tells behind whom (see _blockers.py).
     :param statements: what was being applied, masked.
-    :param changed: one sentence on whether anything was changed.
+    :param changed: one sentence on whether anything was changed, or none.
     :param known: what to do about it, by SQLSTATE, where more is known than the code tells.
     """
-    diag = getattr(error, "diag", None)
-    primary = getattr(diag, "message_primary", None)
-    if not primary:  # no answer of the server's: the connection itself broke
+    if is_loss(error):
         return Failure(
-            "The connection to the server was lost. %s" % changed,
+            _sentences(loss(error), changed),
             hint="Run again: it looks first and does only what is still to do.",
             sqlstate=error.pgcode,
             **_queries(statements),
         )
-    waiting = getattr(error, "waiting", None)
+    diag, primary, waiting = error.diag, error.diag.message_primary, getattr(error, "waiting", None)
     hints = [
         diag.message_hint,
         waiting and waiting.hint,
         _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode),
     ]
     detail = " (%s)" % diag.message_detail if diag.message_detail else ""
-    sentences = ["PostgreSQL refused: %s%s." % (primary, detail), waiting and waiting.words, changed]
     return Failure(
-        " ".join(sentence for sentence in sentences if sentence),
-        hint=" ".join(hint for hint in hints if hint) or None,
+        _sentences("PostgreSQL refused: %s%s." % (primary, detail), waiting and waiting.words, changed),
+        hint=_sentences(*hints) or None,
         sqlstate=error.pgcode,
         passing=_is_conflict(error),
         **({"blockers": waiting.blockers} if waiting else {}),
         **_queries(statements),
     )
+
+
+def _sentences(*sentences: str | None) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _queries(statements: list[str] | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOOK = """json_build_object(
+    'pid', pg_backend_pid(),
     'version', current_setting('server_version_num')::int,
     'database', current_database(),
     'user', current_user,
@@ -35,6 +36,7 @@ class Server:
     :param version: server_version_num, 170011 for 17.11. The printed version is no number on Neon.
     :param neon_project: Neon's project id, None on any other server.
     :param neon_privileged: whether the current role is a member of neon_superuser or of its like.
+    :param pid: the process that serves this session. What libpq takes for it may be a number of a proxy's.
     :param lock_holders: connections and prepared transactions that there may be; the lock table has room for
         ``max_locks_per_transaction`` objects for each.
     """
@@ -52,6 +54,7 @@ class Server:
     bypassrls: bool
     max_locks_per_transaction: int = 64
     lock_holders: int = 100
+    pid: int = 0
 
     @property
     def lock_room(self) -> int:

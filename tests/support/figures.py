@@ -64,6 +64,7 @@ SECTIONS = [
         {
             "cuts": Figure("runs that were cut off"),
             "half_applied": Figure("found half applied afterwards"),
+            "untrue": Figure("whose result was not true of what was found"),
             "not_converged": Figure("that another run did not finish"),
             "lost_commits": Figure("answers to COMMIT that were lost, and resolved by looking again"),
         },

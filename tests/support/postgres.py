@@ -140,6 +140,11 @@ class Server:
         self._settings = settings
         self._start()
 
+    def crash(self) -> None:
+        """Ends at once, as if it were killed, and starts again."""
+        self._pg_ctl("stop", "-m", "immediate")
+        self._start()
+
     @contextlib.contextmanager
     def restarted(self, **settings: object) -> Iterator[None]:
         """Restarts with these settings, and back at the end."""

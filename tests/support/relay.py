@@ -19,13 +19,16 @@ SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
 
 @contextlib.contextmanager
-def listening(serve: Serve) -> Iterator[int]:
-    """Has every connection to a free port of the loopback served by `serve`; gives the port. What is open at the end is cut off."""
+def listening(serve: Serve, port: int = 0) -> Iterator[int]:
+    """Has every connection to a port of the loopback served by `serve`; gives the port. What is open at the end is cut off.
+
+    port: any free one when it is 0
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_listen(serve), loop).result()
+        server = asyncio.run_coroutine_threadsafe(_listen(serve, port), loop).result()
         yield server.sockets[0].getsockname()[1]
         asyncio.run_coroutine_threadsafe(_end(server), loop).result()
     finally:
@@ -45,14 +48,14 @@ def asks_for_encryption(packet: bytes) -> bool:
     return struct.unpack_from("!i", packet, 4)[0] in (SSL_REQUEST, GSSENC_REQUEST)
 
 
-async def _listen(serve: Serve) -> asyncio.Server:
+async def _listen(serve: Serve, port: int) -> asyncio.Server:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Who leaves without a word is nobody's fault.
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await serve(reader, writer)
         writer.close()
 
-    return await asyncio.start_server(connected, "127.0.0.1", 0)
+    return await asyncio.start_server(connected, "127.0.0.1", port)
 
 
 async def _end(server: asyncio.Server) -> None:
