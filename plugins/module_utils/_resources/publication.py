@@ -329,6 +329,7 @@ class Publication:
         exclusive: bool,
     ) -> None:
         self.name = check_name(name, "publication")
+        self.title = "the publication %s" % name
         self.state = state
         self.all_tables = all_tables
         self.schemas = _schemas(schemas, "schemas")
