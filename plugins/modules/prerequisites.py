@@ -19,8 +19,8 @@ description:
     one locks its table against reading and writing, followed by the publication, which needs them; and at last the slot, which is no object
     of a transaction. Should one of them fail all the same, what was done before it stays, the message says so, and the next run goes on
     from there.
-  - What was granted or added besides stays. Only the publication publishes nothing but what is named here, and all changes of it: inserts,
-    updates, deletes and truncates.
+  - What was granted or added besides stays. Only the publication publishes nothing but what is named here, with its
+    inserts, updates, deletes and truncates.
   - A slot whose changes are lost is left as it is, with a warning. Somebody has to decide about it, see M(streamkap.neon.slot).
 author:
   - The streamkap.neon contributors (@streamkap)

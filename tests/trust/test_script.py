@@ -234,7 +234,7 @@ def test_after_the_script_the_role_finds_nothing_to_change(hosts: list[Host], tm
         assert each.database.admin(left) == []
 
 
-@pytest.mark.postgres(14, 17)
+@pytest.mark.postgres(17)
 def test_a_script_that_cannot_be_run_fails_and_leaves_everything_as_it_was(
     databases: Callable[..., Database], tmp_path: Path
 ) -> None:
