@@ -14,12 +14,13 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import _server
 from ._connection import Session
+from ._differences import differences
 from ._errors import UNCHANGED, Failure, from_server, is_loss
 from ._server import Server
 from ._sql import Statement, listed, literal
@@ -63,6 +64,7 @@ class Plan:
         mode warns of it, and only a real run fails.
     :param hints: what to do about a refusal, by SQLSTATE, where the resource knows more than the code alone tells.
     :param lasting: whether the statements outlive ROLLBACK, as what is done to a slot does.
+    :param parts: the plans that it was put together from, by name, if it was.
     """
 
     statements: list[Statement] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Plan:
     missing: list[str] = field(default_factory=list)
     hints: dict[str, str] = field(default_factory=dict)
     lasting: bool = False
+    parts: dict[str, Plan] = field(default_factory=dict)
 
 
 class Resource(Protocol):
@@ -83,6 +86,8 @@ class Resource(Protocol):
 
     # The key under which the resource stands in the task's result.
     key: str
+    # What it is, as in "the role streamkap_user".
+    title: str
 
     def look(self, version: int) -> str:
         """The one query: SQL for a SELECT of a single JSON value, for a server of this server_version_num."""
@@ -107,6 +112,7 @@ class Together:
     """
 
     key = "together"
+    title = "everything"
 
     def __init__(self, parts: Mapping[str, Resource]) -> None:
         self.parts = parts
@@ -134,7 +140,7 @@ class Together:
         return self.as_one(self.plans(seen, server, logins))
 
     def as_one(self, plans: dict[str, Plan]) -> Plan:
-        whole = Plan()
+        whole = Plan(parts=plans)
         for name, plan in plans.items():
             # What two parts need, such as the schema of two tables, is made once.
             whole.statements += _besides(plan.statements, whole.statements)
@@ -219,12 +225,18 @@ class OtherSide:
 
 @dataclass
 class Report:
+    """What a task has done, or in check mode would do.
+
+    :param outline: the plan, for who carries it out by hand or wants to know what differed; see ``_outline``.
+    """
+
     server: Server
     changed: bool
     queries: list[str]
     plan: Plan
     warnings: list[str]
     resource: dict[str, Any]
+    outline: dict[str, Any]
 
 
 def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
@@ -234,6 +246,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     """
     stages = resource if isinstance(resource, Stages) else Stages({resource.key: resource})
     first: Plan | None = None
+    outline: dict[str, Any] = {}
     warnings: list[str] = []
     sent = _Sent()
     conflicts = losses = 0
@@ -248,6 +261,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
                 raise failure.adding(str(sent)) if sent else failure from None
             plan = stages.as_one(plans) if resource is stages else plans[resource.key]
             first = first or plan
+            outline = outline or _outline(session, stages, plans, server)
             warnings = sent.settle(plan.statements) + (warnings if sent.done else [])
             _check_room(plan.statements, server, sent)
             too_large = [text for stage in plans.values() for text in _size_warnings(stage.statements, server)]
@@ -283,6 +297,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
         plan=first,
         warnings=warnings + (plan.missing if check_mode else []),
         resource=resource.describe(seen if resource is stages else seen[resource.key]),
+        outline=outline,
     )
 
 
@@ -310,6 +325,39 @@ def _check_writable(server: Server, plan: Plan) -> None:
             sqlstate="25006",
             queries=_shown(plan.statements),
         )
+
+
+def _outline(session: Session, stages: Stages, plans: dict[str, Plan], server: Server) -> dict[str, Any]:
+    """What differs, in words, and the transactions that make it equal, whose statements name the part that they are of."""
+    parts = [part for name, stage in stages.parts.items() for part in _parts(name, stage, plans[name])]
+    of = {statement: name for name, _resource, plan in reversed(parts) for statement in plan.statements}
+    return {
+        "differences": [sentence for _name, part, plan in parts for sentence in _said(part, plan)],
+        "warnings": list(dict.fromkeys(warning for _name, _part, plan in parts for warning in plan.warnings)),
+        "begin": _begin(session),
+        "transactions": [
+            [{"part": of[statement], "sql": statement.for_psql} for statement in transaction]
+            for plan in plans.values()
+            if plan.statements
+            for transaction in transactions(plan.statements, server.lock_room)
+        ],
+    }
+
+
+def _said(resource: Resource, plan: Plan) -> list[str]:
+    said = differences(resource.title, plan.before, plan.after)
+    if plan.statements and not said:
+        said = ["Due for %s: %s." % (resource.title, _listed(plan.statements))]
+    return said
+
+
+def _parts(name: str, resource: Resource, plan: Plan) -> Iterator[tuple[str, Resource, Plan]]:
+    """The plans that are of one resource each."""
+    if isinstance(resource, Together):
+        for each, part in resource.parts.items():
+            yield from _parts(each, part, plan.parts[each])
+    else:
+        yield name, resource, plan
 
 
 def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:

@@ -17,6 +17,7 @@ import hmac
 import math
 import re
 import secrets
+import string
 import stringprep
 import unicodedata
 
@@ -26,6 +27,7 @@ _MD5 = re.compile(r"md5([0-9a-f]{32})")
 _SALT_BYTES = 16  # as many as PostgreSQL takes
 
 STRONG_ENOUGH_FOR_NEON = 60  # bits
+_GENERATED_LENGTH = 32  # characters: 190 bits
 _SYMBOL_SETS = [
     "!@$&*",
     "_-., ",
@@ -48,6 +50,16 @@ _PROHIBITED = [
     stringprep.in_table_c8,
     stringprep.in_table_c9,
 ]
+
+
+def generate() -> str:
+    """A password that Neon takes, and whoever asks for every kind of character; of what needs no quotes in a URL, YAML or a shell."""
+    kinds = [string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_"]
+    while True:
+        password = "".join(secrets.choice("".join(kinds)) for _character in range(_GENERATED_LENGTH))
+        has_all = all(any(character in kind for character in password) for kind in kinds)
+        if has_all and password[0].isalpha() and entropy(password) >= STRONG_ENOUGH_FOR_NEON:
+            return password
 
 
 def is_verifier(text: str) -> bool:

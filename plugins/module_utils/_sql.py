@@ -20,6 +20,7 @@ from ._errors import Failure
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts longer names silently
 MASK = "********"
+PSQL_SECRET = "streamkap_password"  # the only secret in statements is the password of one role
 
 T = TypeVar("T")
 
@@ -176,6 +177,11 @@ class Statement:
     def sql(self) -> str:
         """As it is sent."""
         return "".join(literal(part.value) if isinstance(part, Secret) else part for part in self._parts)
+
+    @property
+    def for_psql(self) -> str:
+        """As a script for psql has it: the variable PSQL_SECRET stands for a secret."""
+        return "".join(":'%s'" % PSQL_SECRET if isinstance(part, Secret) else part for part in self._parts)
 
     def __str__(self) -> str:
         """As it is shown: secrets masked."""

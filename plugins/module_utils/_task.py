@@ -72,6 +72,7 @@ def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, 
             "queries": report.queries,
             "diff": {"before": _yaml.dump(report.plan.before), "after": _yaml.dump(report.plan.after)},
             desired.key: report.resource,
+            "plan": report.outline,
         }
 
     _perform(converge, resource, options, constraints)

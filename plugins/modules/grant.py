@@ -198,6 +198,33 @@ diff:
       privileges are one entry, as in C(app.orders and 9999 more).
   returned: success
   type: dict
+plan:
+  description: What the task has found to do, for who does it by hand or only wants to know.
+  returned: success
+  type: dict
+  contains:
+    differences:
+      description: What differs from what is wanted, a sentence each.
+      type: list
+      elements: str
+      sample: ["The role streamkap_user, login: off, and should be on."]
+    warnings:
+      description: What to know about it.
+      type: list
+      elements: str
+      sample: []
+    begin:
+      description: The statements that each transaction begins with.
+      type: list
+      elements: str
+      sample: [BEGIN, "SET LOCAL search_path = pg_catalog, pg_temp"]
+    transactions:
+      description:
+        - The statements of each transaction, in their order. C(sql) is a statement for psql, to which C(:'streamkap_password') stands for
+          the password, and C(part) is what it is of.
+      type: list
+      elements: list
+      sample: [[{part: role, sql: 'ALTER ROLE "streamkap_user" LOGIN'}]]
 server:
   description: The server that was spoken to.
   returned: success

@@ -19,7 +19,9 @@ description:
     one locks its table against reading and writing, followed by the publication, which needs them; and at last the slot, which is no object
     of a transaction. Should one of them fail all the same, what was done before it stays, the message says so, and the next run goes on
     from there.
-  - What was granted or added besides stays. Only the publication publishes nothing but what is named here.
+  - What was granted or added besides stays. Only the publication publishes nothing but what is named here, with its
+    inserts, updates, deletes and truncates.
+  - A slot whose changes are lost is left as it is, with a warning. Somebody has to decide about it, see M(streamkap.neon.slot).
 author:
   - The streamkap.neon contributors (@streamkap)
 extends_documentation_fragment:
@@ -187,6 +189,33 @@ prerequisites:
     slot:
       description: The slot, as M(streamkap.neon.slot) returns it; null when there is to be none.
       type: dict
+plan:
+  description: What the task has found to do, for who does it by hand or only wants to know.
+  returned: success
+  type: dict
+  contains:
+    differences:
+      description: What differs from what is wanted, a sentence each.
+      type: list
+      elements: str
+      sample: ["The role streamkap_user, login: off, and should be on."]
+    warnings:
+      description: What to know about it.
+      type: list
+      elements: str
+      sample: []
+    begin:
+      description: The statements that each transaction begins with.
+      type: list
+      elements: str
+      sample: [BEGIN, "SET LOCAL search_path = pg_catalog, pg_temp"]
+    transactions:
+      description:
+        - The statements of each transaction, in their order. C(sql) is a statement for psql, to which C(:'streamkap_password') stands for
+          the password, and C(part) is what it is of.
+      type: list
+      elements: list
+      sample: [[{part: role, sql: 'ALTER ROLE "streamkap_user" LOGIN'}]]
 server:
   description: The server that was spoken to.
   returned: success

@@ -41,6 +41,14 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  dropped_before:
+    description:
+      - Names of tables of the schema that a task before this one drops. In check mode they are still there, and are then no reason to keep
+        the schema with O(state=absent).
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
 seealso:
   - module: streamkap.neon.heartbeat_table
   - module: streamkap.neon.publication
@@ -89,6 +97,33 @@ signal_table:
       description: The privileges on it by grantee, its owner among them.
       type: dict
       sample: {streamkap_role: [INSERT, SELECT, UPDATE]}
+plan:
+  description: What the task has found to do, for who does it by hand or only wants to know.
+  returned: success
+  type: dict
+  contains:
+    differences:
+      description: What differs from what is wanted, a sentence each.
+      type: list
+      elements: str
+      sample: ["The role streamkap_user, login: off, and should be on."]
+    warnings:
+      description: What to know about it.
+      type: list
+      elements: str
+      sample: []
+    begin:
+      description: The statements that each transaction begins with.
+      type: list
+      elements: str
+      sample: [BEGIN, "SET LOCAL search_path = pg_catalog, pg_temp"]
+    transactions:
+      description:
+        - The statements of each transaction, in their order. C(sql) is a statement for psql, to which C(:'streamkap_password') stands for
+          the password, and C(part) is what it is of.
+      type: list
+      elements: list
+      sample: [[{part: role, sql: 'ALTER ROLE "streamkap_user" LOGIN'}]]
 server:
   description: The server that was spoken to.
   returned: success
@@ -161,6 +196,7 @@ def main() -> None:
             "name": {"type": "str", "default": "streamkap_signal"},
             "grant_to": {"type": "list", "elements": "str", "default": []},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "dropped_before": {"type": "list", "elements": "str", "default": []},
         },
     )
 

@@ -146,6 +146,18 @@ def test_a_schema_made_here_stays_while_something_else_is_in_it(database: Databa
     assert run("signal_table", state="absent")["queries"] == ['DROP TABLE "streamkap"."streamkap_signal"']
 
 
+def test_a_check_takes_the_tables_for_gone_that_a_task_before_drops(run: Run) -> None:
+    run("signal_table")
+    run("heartbeat_table")
+    both = {"state": "absent", "dropped_before": ["streamkap_heartbeat"]}
+    dropped = ['DROP TABLE "streamkap"."streamkap_signal"', 'DROP SCHEMA "streamkap"']
+    assert run("signal_table", check=True, **both)["queries"] == dropped
+    # It is still there after all.
+    assert "Nothing was changed." in run("signal_table", **both)["msg"]
+    run("heartbeat_table", state="absent")
+    assert run("signal_table", **both)["queries"] == dropped
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_names_that_hurt(database: Database, run: Run, module: str) -> None:
     grantee = 'G"ränté.;--'

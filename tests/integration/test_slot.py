@@ -20,7 +20,6 @@ import pytest
 
 from support.modules import run_module
 from support.neon import Database
-from support.postgres import Server
 
 Run = Callable[..., dict[str, object]]
 
@@ -213,7 +212,7 @@ def test_consumer_that_does_not_go_fails_the_task(database: Database, run: Run) 
 
 def test_lost_slot_is_made_anew_only_on_request(database: Database, run: Run) -> None:
     run("slot", two_phase=True)
-    _lose_slots(database.server)
+    database.server.lose_slots()
     lost = database.sql("SELECT wal_status, two_phase FROM pg_replication_slots")
     assert lost == [("lost", True)]
 
@@ -235,7 +234,7 @@ def test_lost_slot_is_made_anew_only_on_request(database: Database, run: Run) ->
 
 def test_lost_slot_that_cannot_be_made_anew_yet_is_gone_and_the_message_says_so(database: Database, run: Run) -> None:
     run("slot")
-    _lose_slots(database.server)
+    database.server.lose_slots()
     with _writer(database):
         failed = run("slot", recreate_lost=True, statement_timeout=1)
     assert failed["sqlstate"] == "57014"
@@ -246,7 +245,7 @@ def test_lost_slot_that_cannot_be_made_anew_yet_is_gone_and_the_message_says_so(
 
 def test_lost_slot_is_dropped(database: Database, run: Run) -> None:
     run("slot")
-    _lose_slots(database.server)
+    database.server.lose_slots()
     assert run("slot", state="absent")["changed"]
     assert _slots(database) == []
 
@@ -390,20 +389,6 @@ def _slots(database: Database) -> list[tuple]:
         "SELECT slot_name::text, plugin::text, slot_type, database::text, temporary, active"
         " FROM pg_replication_slots ORDER BY 1"
     )
-
-
-def _lose_slots(server: Server) -> None:
-    """Makes the server throw away the WAL that its slots need: more than wal_keep_size, which the tests' standby relies on."""
-    server.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
-    try:
-        server.sql("SELECT pg_reload_conf()")
-        _eventually(lambda: server.sql("SHOW max_slot_wal_keep_size") == [("1MB",)])
-        for _segment in range(20):
-            server.sql("SELECT pg_logical_emit_message(false, '', ''); SELECT pg_switch_wal()")
-        server.sql("CHECKPOINT")
-    finally:
-        server.sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
-        server.sql("SELECT pg_reload_conf()")
 
 
 @contextlib.contextmanager

@@ -165,6 +165,23 @@ class Server:
         if self._user:
             shutil.chown(path, self._user)
 
+    def lose_slots(self, timeout: float = 10) -> None:
+        """Throws away the WAL that the slots need: more than wal_keep_size, which the tests' standby relies on."""
+        self.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        try:
+            self.sql("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + timeout
+            while self.sql("SHOW max_slot_wal_keep_size") != [("1MB",)]:
+                if time.monotonic() > deadline:
+                    raise ServerError(f"The server did not reload in {timeout} s\n{self._log_end()}")
+                time.sleep(0.02)
+            for _segment in range(20):
+                self.sql("SELECT pg_logical_emit_message(false, '', ''); SELECT pg_switch_wal()")
+            self.sql("CHECKPOINT")
+        finally:
+            self.sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            self.sql("SELECT pg_reload_conf()")
+
     def catch_up(self, timeout: float = 10) -> None:
         """Waits until this standby has replayed all that its primary has written; `timeout` in seconds."""
         position = self.primary.sql("SELECT pg_current_wal_flush_lsn()")[0][0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 
 import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils import _password
@@ -111,3 +112,12 @@ def test_what_the_profile_prohibits_is_taken_as_it_is(password: str, other: str)
 )
 def test_entropy_is_counted_as_neon_counts_it(password: str, bits: float) -> None:
     assert _password.entropy(password) == pytest.approx(bits, abs=0.01)
+
+
+def test_a_generated_password_is_strong_of_every_kind_and_needs_no_quotes() -> None:
+    generated = {_password.generate() for _number in range(200)}
+    assert len(generated) == 200
+    for password in generated:
+        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{31}", password)
+        assert all(re.search(kind, password) for kind in ("[a-z]", "[A-Z]", "[0-9]", "[-_]"))
+        assert _password.entropy(password) > 2 * _password.STRONG_ENOUGH_FOR_NEON

@@ -27,6 +27,7 @@ _GRANTS = """(SELECT coalesce(json_object_agg(g.grantee, g.privileges), '{{}}')
 _LOOK = """
 WITH n AS (SELECT * FROM pg_namespace WHERE nspname = {schema}),
      t AS (SELECT c.* FROM pg_class c JOIN n ON n.oid = c.relnamespace WHERE c.relname = {name}),
+     g AS (SELECT c.oid FROM pg_class c JOIN n ON n.oid = c.relnamespace WHERE c.relname = ANY ({gone})),
      s AS (SELECT s.* FROM pg_class s
             WHERE s.relkind = 'S' AND s.oid IN (
               SELECT d.refobjid FROM t JOIN pg_attrdef f ON f.adrelid = t.oid
@@ -43,7 +44,9 @@ SELECT json_build_object(
       'holds_others', EXISTS (
         SELECT FROM pg_depend d
          WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'
-           AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT t.oid FROM t UNION ALL SELECT s.oid FROM s)))) FROM n),
+           AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (
+             SELECT t.oid FROM t UNION ALL SELECT s.oid FROM s UNION ALL SELECT g.oid FROM g
+             UNION ALL SELECT i.objid FROM g JOIN pg_depend i ON i.refobjid = g.oid AND i.deptype IN ('a', 'i'))))) FROM n),
   'table', (SELECT json_build_object(
       'kind', t.relkind,
       'persistence', t.relpersistence,
@@ -107,6 +110,7 @@ class ConnectorTable(ABC):
 
     :param schema: where it lies; made when it does not exist.
     :param grant_to: roles that get USAGE on the schema and on the sequence, and INSERT, SELECT and UPDATE on the table.
+    :param dropped_before: tables of the schema that are to be gone by the time that this one goes.
     """
 
     key: ClassVar[str]
@@ -114,10 +118,19 @@ class ConnectorTable(ABC):
     shape: ClassVar[tuple[Column, ...]]
     why_shape: ClassVar[str]
 
-    def __init__(self, schema: str, name: str, grant_to: list[str] | None, state: str) -> None:
+    def __init__(
+        self,
+        schema: str,
+        name: str,
+        grant_to: list[str] | None,
+        state: str,
+        dropped_before: list[str] | None = None,
+    ) -> None:
         self.table = QualifiedName(check_name(schema, "schema"), check_name(name, "table"))
+        self.title = "the %s %s" % (self.what, self.table)
         self.grant_to = [check_name(role, "role") for role in dict.fromkeys(grant_to or [])]
         self.state = state
+        self.gone = [check_name(table, "table") for table in dropped_before or []]
 
     @abstractmethod
     def create(self) -> str:
@@ -148,6 +161,7 @@ class ConnectorTable(ABC):
             name=literal(self.table.name),
             comment=literal(SCHEMA_COMMENT),
             roles=array(self.grant_to),
+            gone=array(self.gone),
             schema_grants=_GRANTS.format(acl="n.nspacl", kind="n", owner="n.nspowner"),
             table_grants=_GRANTS.format(acl="t.relacl", kind="r", owner="t.relowner"),
             sequence_grants=_GRANTS.format(acl="s.relacl", kind="s", owner="s.relowner"),

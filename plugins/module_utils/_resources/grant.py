@@ -239,6 +239,7 @@ class Grant:
         exclusive: bool,
     ) -> None:
         self.role = check_name(role, "role")
+        self.title = "the privileges of %s" % role
         self.state = state
         self.given = {
             "DATABASE": database_privileges,

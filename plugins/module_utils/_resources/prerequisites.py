@@ -209,7 +209,7 @@ def _publication(
         tables_from_schemas=one_by_one,
         exclude_tables=exclude_tables if one_by_one else None,
         keyless_tables=keyless_tables,
-        publish=None,
+        publish=["insert", "update", "delete", "truncate"],
         publish_via_partition_root=via_root,
         owner=None,
         exclusive=True,
@@ -226,4 +226,5 @@ def _slot(name: str, publication: str) -> Slot:
         state="present",
         force=False,
         recreate_lost=False,
+        leave_lost=True,
     )

@@ -334,6 +334,7 @@ class Publication:
     ) -> None:
         self._read: tuple[Any, _Catalog] | None = None
         self.name = check_name(name, "publication")
+        self.title = "the publication %s" % name
         self.state = state
         self.all_tables = all_tables
         self.schemas = _schemas(schemas, "schemas")

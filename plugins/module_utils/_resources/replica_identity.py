@@ -107,6 +107,7 @@ class ReplicaIdentity:
     """
 
     key = "replica_identity"
+    title = "the replica identity"
 
     def __init__(
         self,

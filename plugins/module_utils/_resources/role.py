@@ -196,6 +196,7 @@ class Role:
         :raises Failure: for options that contradict each other or that PostgreSQL cannot take.
         """
         self.name = check_name(name, "role")
+        self.title = "the role %s" % name
         self.state = state
         self.login = login
         self.replication = replication

@@ -247,6 +247,7 @@ class Signal:
         self.type = type
         self.id = str(uuid.uuid4()) if id is None else _check_id(id)
         self.publication = check_name(publication, "publication")
+        self.title = "the signal %s" % self.id
         given = {
             "data_collections": data_collections is not None,
             "regex": regex,

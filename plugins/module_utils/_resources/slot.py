@@ -92,6 +92,7 @@ class Slot:
     :param two_phase: likewise.
     :param force: disconnect the consumer of a slot that is to go.
     :param recreate_lost: make a slot anew whose changes are lost already.
+    :param leave_lost: leave such a slot as it is, with a warning, for somebody to decide about.
     """
 
     key = "slot"
@@ -106,6 +107,7 @@ class Slot:
         state: str,
         force: bool,
         recreate_lost: bool,
+        leave_lost: bool = False,
     ) -> None:
         if not SLOT_NAME.fullmatch(name):
             raise Failure(
@@ -113,6 +115,7 @@ class Slot:
                 hint="PostgreSQL takes lower-case letters, digits and underscores for it, 63 at most.",
             )
         self.name = name
+        self.title = f"the slot {name}"
         self.plugin = check_name(plugin, "plugin")
         self.publication = None if publication is None else check_name(publication, "publication")
         self.failover = failover
@@ -120,6 +123,7 @@ class Slot:
         self.state = state
         self.force = force
         self.recreate_lost = recreate_lost
+        self.leave_lost = leave_lost
 
     def look(self, version: int) -> str:
         if version >= 170000:
@@ -225,11 +229,16 @@ class Slot:
     def _plan_recreation(self, seen: Any, server: Server) -> Plan:
         slot = seen["slot"]
         reason = slot["invalidation_reason"] or "wal_removed"
+        lost = (
+            f"The slot {self.name} is lost ({reason}): the server has thrown away what it needs, so that the changes since "
+            f"{slot['confirmed_flush_lsn']} can never be read."
+        )
+        if self.leave_lost:
+            stands = self._stands(slot["failover"], slot["two_phase"], server)
+            return Plan(before=stands, after=stands, warnings=[lost])
         if not self.recreate_lost:
             raise Failure(
-                f"The slot {self.name} is lost ({reason}): the server has thrown away what it needs, so that the changes since "
-                f"{slot['confirmed_flush_lsn']} can never be read.",
-                hint="Set recreate_lost: true to make it anew, and then take a new snapshot of all tables.",
+                lost, hint="Set recreate_lost: true to make it anew, and then take a new snapshot of all tables."
             )
         self._check_server(server, seen["slots"] - 1, seen["max_slots"])
         self._check_right(seen, server)
