@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._errors import Failure
-from ._sql import MASK, ident
+from ._sql import MASK, SHORTEST_MASKED, ident
 
 try:
     import psycopg2
@@ -331,7 +331,8 @@ class Connection:
 
     def _masked(self, text: str) -> str:
         for secret in self.secrets:
-            text = text.replace(secret, MASK)
+            if len(secret) >= SHORTEST_MASKED:
+                text = text.replace(secret, MASK)
         return text
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._text import printable
+
 
 class Failure(Exception):
     """Ends the task: one clear sentence, what to do about it, and what else helps.
@@ -34,8 +36,8 @@ class Failure(Exception):
 
     def as_result(self) -> dict[str, Any]:
         return {
-            "msg": "%s %s" % (self.msg, self.hint) if self.hint else self.msg,
-            "hint": self.hint,
+            "msg": printable("%s %s" % (self.msg, self.hint) if self.hint else self.msg),
+            "hint": self.hint and printable(self.hint),
             "sqlstate": self.sqlstate,
             **self.details,
         }
@@ -100,10 +102,11 @@ def from_server(
             sqlstate=error.pgcode,
             **_queries(statements),
         )
+    # A detail has a line for each object that it is about.
+    detail = " (%s)" % "; ".join(diag.message_detail.splitlines()) if diag.message_detail else ""
     hints = [diag.message_hint, _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode)]
     return Failure(
-        "PostgreSQL refused: %s%s. %s"
-        % (primary, " (%s)" % diag.message_detail if diag.message_detail else "", changed),
+        "PostgreSQL refused: %s%s. %s" % (primary, detail, changed),
         hint=" ".join(hint for hint in hints if hint) or None,
         sqlstate=error.pgcode,
         **_queries(statements),
