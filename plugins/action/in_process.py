@@ -35,7 +35,7 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.streamkap.neon.plugins.module_utils import _task
-from ansible_collections.streamkap.neon.plugins.module_utils._connection import PSYCOPG2_IMPORT_ERROR
+from ansible_collections.streamkap.neon.plugins.module_utils._connection import PSYCOPG2_IMPORT_ERROR, secrets_among
 
 # The names of the modules that run here: those that meta/runtime.yml points to this plugin.
 MODULES = (
@@ -183,6 +183,7 @@ class _Front:
         validated = ArgumentSpecValidator(argument_spec, **constraints).validate(self.params)
         self.params = validated.validated_parameters
         self.no_log_values.update(validated._no_log_values)
+        _task.cover(self.no_log_values, secrets_among(self.params))
         self._deprecations = [
             {key: value for key, value in deprecation.items() if value is not None}
             for deprecation in validated._deprecations

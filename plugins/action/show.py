@@ -11,6 +11,7 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.streamkap.neon.plugins.module_utils._text import printable
 
 # What these print is read by programs, and one line of text in between breaks it. They have the text from the result.
 _FOR_PROGRAMS = {"json", "jsonl"}
@@ -24,17 +25,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
-        text = printable(arguments["text"].rstrip("\n"))
+        text = printable(arguments["text"].rstrip("\n"), keep="\n")
         if constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] not in _FOR_PROGRAMS:
             # From a worker this travels to the main process in one piece, so that the texts of two hosts never mix.
             Display().display(text)
         result.update(changed=False, text=text)
         return result
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that could steer a terminal, or turn what is read around, but for the ends of lines."""
-    return "".join(
-        character if character == "\n" or character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

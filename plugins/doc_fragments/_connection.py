@@ -41,7 +41,9 @@ options:
   ssl_mode:
     description:
       - Whether TLS is used and what is checked, as libpq's C(sslmode).
-      - If not given, it is V(require) for a host of Neon's and libpq's default, C(prefer), for any other.
+      - If not given, it is what E(PGSSLMODE) says, else V(require) for a host of Neon's and libpq's default, C(prefer), for any other.
+      - V(require) encrypts, but does not ask who the server is. With V(verify-full) and O(ca_cert), or with C(channel_binding) set to
+        C(require) in O(connect_params), nobody gets the password who has not proven to be the server.
     type: str
     choices: [disable, allow, prefer, require, verify-ca, verify-full]
   ca_cert:
@@ -59,7 +61,9 @@ options:
       - The role that connects must be a member of it.
     type: str
   connect_params:
-    description: Further parameters of libpq by their names. They win over all others.
+    description:
+      - Further parameters of libpq by their names. They win over all others.
+      - The password of an encrypted O(ssl_key) is C(sslpassword). It is kept secret, as C(password) is.
     type: dict
   connect_timeout:
     description:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from typing import Any, Callable, TypeVar
 
 from ._blockers import Watch
 from ._errors import Failure, is_loss, loss
-from ._sql import MASK, ident
+from ._sql import MASK, SHORTEST_MASKED, ident
 
 try:
     import psycopg2
@@ -47,8 +48,12 @@ _LIBPQ_NAMES = {
     "ssl_key": "sslkey",
 }
 
-_NEON_HOST = re.compile(r"^ep-[^.]+\.(?:[^.]+\.)*neon\.[a-z]+$")
-_POOLER = re.compile(r"^([^.]+)-pooler\.")
+# libpq's parameters that nobody else may see.
+_SECRET = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+
+_NEON_HOST = re.compile(r"ep-[^.]+\.(?:[^.]+\.)*neon\.[a-z]+\.?", re.IGNORECASE)
+_POOLER = re.compile(r"^([^.]+)-pooler\.", re.IGNORECASE)
+_CONNECTION_STRING = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
 
 _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 2.0  # seconds
@@ -114,6 +119,66 @@ _REFUSALS = [
     ),
     ("Control plane request failed", True, None, "Neon's control plane did not answer: run again later."),
     ("Failed to acquire permit", True, None, "Neon's proxy has too many connections waiting: run again later."),
+    (
+        "channel binding",
+        False,
+        None,
+        "The server has not proven that it knows the password, or TLS is not used: check the host and ssl_mode. A server whose pg_hba.conf "
+        "asks for something else than scram-sha-256 cannot prove it.",
+    ),
+    (
+        "root certificate file",
+        False,
+        None,
+        "Name the file of the authorities that are trusted in ca_cert, readable and in PEM format.",
+    ),
+    (
+        "does not match host name",
+        False,
+        None,
+        "Connect by a name that the certificate is of. If that name does not resolve here, give the address by connect_params: "
+        "{hostaddr: ADDRESS}.",
+    ),
+    (
+        "certificate verify failed",
+        False,
+        None,
+        "The server's certificate is not to be trusted: check the host, that ca_cert holds the authority that signed it, and that neither "
+        "has expired.",
+    ),
+    (
+        "server does not support SSL",
+        False,
+        None,
+        "The server takes no TLS, which ssl_mode asks for: switch it on there, or check the host and the port.",
+    ),
+    (
+        "requires a valid client certificate",
+        False,
+        "28000",
+        "Give a certificate of the client's in ssl_cert, and its key in ssl_key. libpq passes over a certificate that does not exist.",
+    ),
+    (
+        "certificate authentication failed",
+        False,
+        "28000",
+        "The certificate in ssl_cert is of somebody else: it must be of the user who logs in.",
+    ),
+    (
+        "private key",
+        False,
+        None,
+        "Check ssl_key: it must be the key of ssl_cert, readable by its owner only (mode 0600). An encrypted one "
+        "is opened by connect_params: {sslpassword: PASSWORD}.",
+    ),
+    ("certificate file", False, None, "Check ssl_cert, the file of the client's certificate."),
+    (
+        "alert",
+        False,
+        None,
+        "The server has broken TLS off. Most often it wants a certificate of the client's that it trusts: give it in ssl_cert, "
+        "its key in ssl_key.",
+    ),
     ("password authentication failed", False, "28P01", "Check the user and the password."),
     ("no password supplied", False, "28P01", "Give login_password, or a dsn with a password."),
     ("pg_hba.conf", False, "28000", "The server's pg_hba.conf does not let this user in from here."),
@@ -142,6 +207,16 @@ _AFTER_AUTHENTICATION = (
 )
 
 
+def secrets_among(options: dict[str, Any]) -> list[str]:
+    """What is secret of options that are not, as the user gave them."""
+    given = options.get("connect_params")
+    named = given if isinstance(given, dict) else {}
+    texts = [given] if isinstance(given, str) else []
+    texts += [options.get(name) for name in ("login_host", "login_user", "login_db")]
+    strings = [text for text in texts if isinstance(text, str) and (text is given or _CONNECTION_STRING.match(text))]
+    return [str(named[key]) for key in _SECRET if named.get(key)] + [text for text in strings if text]
+
+
 @dataclass
 class Connection:
     """The connection options, merged into libpq's own parameters.
@@ -167,12 +242,15 @@ class Connection:
                 raise Failure("%s is %d." % (name, options[name]), hint="Give a number of seconds, 1 or more.")
         try:
             parameters = parse_dsn(options["dsn"]) if options["dsn"] else {}
-        except psycopg2.Error:  # its message quotes the DSN
+        except (psycopg2.Error, UnicodeError, ValueError):  # its message quotes the DSN
             raise Failure(
                 "The dsn is not a valid libpq connection string.",
                 hint="Write postgresql://user:password@host:port/database?option=value with special characters percent-encoded, "
                 "or keyword=value pairs.",
             ) from None
+        for name in ("login_host", "login_user", "login_db"):
+            if _CONNECTION_STRING.match(options[name] or ""):
+                raise Failure("%s is a connection string." % name, hint="Give it in dsn, which is kept secret.")
         given = {ours: value for ours, value in options.items() if ours in _LIBPQ_NAMES and value is not None}
         if "login_host" in given:
             parameters.pop("hostaddr", None)
@@ -190,10 +268,11 @@ class Connection:
 
     def _go_direct(self) -> None:
         """Neon's pooler cannot carry replication nor a session's settings: take the host behind it."""
-        host = str(self.parameters.get("host", ""))
-        if not _NEON_HOST.match(host):
+        host = str(self.parameters.get("host") or os.environ.get("PGHOST", ""))
+        if not _NEON_HOST.fullmatch(host):
             return
-        self.parameters.setdefault("sslmode", "require")
+        if not os.environ.get("PGSSLMODE"):
+            self.parameters.setdefault("sslmode", "require")
         direct = _POOLER.sub(r"\1.", host)
         if direct != host:
             self.parameters["host"] = direct
@@ -201,7 +280,7 @@ class Connection:
 
     @property
     def secrets(self) -> list[str]:
-        return [str(self.parameters[key]) for key in ("password", "sslpassword") if self.parameters.get(key)]
+        return [str(self.parameters[key]) for key in _SECRET if self.parameters.get(key)]
 
     def open(self) -> Session:
         """Connect, trying again what may pass until ``connect_timeout`` is over."""
@@ -301,7 +380,8 @@ class Connection:
 
     def _masked(self, text: str) -> str:
         for secret in self.secrets:
-            text = text.replace(secret, MASK)
+            if len(secret) >= SHORTEST_MASKED:
+                text = text.replace(secret, MASK)
         return text
 
 
@@ -436,15 +516,21 @@ class Session:
 
 
 def _connect(parameters: dict[str, Any], seconds: float, **arguments: Any) -> Any:
-    return psycopg2.connect(
-        **arguments,
-        **{
-            "fallback_application_name": "streamkap.neon",
-            **parameters,
-            "client_encoding": "utf8",
-            "connect_timeout": max(_SHORTEST_ATTEMPT, math.ceil(seconds)),
-        },
-    )
+    try:
+        return psycopg2.connect(
+            **arguments,
+            **{
+                "fallback_application_name": "streamkap.neon",
+                **parameters,
+                "client_encoding": "utf8",
+                "connect_timeout": max(_SHORTEST_ATTEMPT, math.ceil(seconds)),
+            },
+        )
+    except (UnicodeError, ValueError):
+        raise Failure(
+            "An option of the connection holds what libpq cannot take: a NUL character, or what is not UTF-8.",
+            hint="Look for it in %s." % ", ".join(sorted(parameters)),
+        ) from None
 
 
 class _Refusal(Exception):

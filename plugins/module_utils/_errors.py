@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._text import printable
+
 
 class Failure(Exception):
     """Ends the task: one clear sentence, what to do about it, and what else helps.
@@ -38,8 +40,8 @@ class Failure(Exception):
 
     def as_result(self) -> dict[str, Any]:
         return {
-            "msg": "%s %s" % (self.msg, self.hint) if self.hint else self.msg,
-            "hint": self.hint,
+            "msg": printable("%s %s" % (self.msg, self.hint) if self.hint else self.msg),
+            "hint": self.hint and printable(self.hint),
             "sqlstate": self.sqlstate,
             **self.details,
         }
@@ -124,7 +126,8 @@ def from_server(
         waiting and waiting.hint,
         _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode),
     ]
-    detail = " (%s)" % diag.message_detail if diag.message_detail else ""
+    # A detail has a line for each object that it is about.
+    detail = " (%s)" % "; ".join(diag.message_detail.splitlines()) if diag.message_detail else ""
     return Failure(
         _sentences("PostgreSQL refused: %s%s." % (primary, detail), waiting and waiting.words, changed),
         hint=_sentences(*hints) or None,

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ._errors import Failure
+from ._text import printable
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts longer names silently
 MASK = "********"
 PSQL_SECRET = "streamkap_password"  # the only secret in statements is the password of one role
+SHORTEST_MASKED = 4  # characters of a secret that is masked in the middle of a text
 
 T = TypeVar("T")
 
@@ -55,7 +57,10 @@ def check_name(name: str, what: str) -> str:
         raise Failure("The name of a %s is empty." % what, hint="Give it a name or leave the option out.")
     if "\x00" in name:
         raise Failure("The name of the %s %r holds a NUL character, which PostgreSQL cannot store." % (what, name))
-    size = len(name.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise Failure("The name of the %s %r is not valid UTF-8." % (what, name), hint="Correct it.") from None
     if size > MAX_NAME_BYTES:
         raise Failure(
             "The name of the %s %r has %d bytes, and PostgreSQL cuts names at %d." % (what, name, size, MAX_NAME_BYTES),
@@ -151,6 +156,15 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(%s)" % MASK
+
+
+def written(secret: str) -> set[str]:
+    """How a secret may stand in a message: as it is, in SQL, in SQL that is quoted once more, and each of them escaped."""
+    if len(secret) < SHORTEST_MASKED:
+        return {secret}
+    once = literal(secret).partition("'")[2][:-1]
+    texts = {secret, once, literal(once).partition("'")[2][:-1], repr(secret)[1:-1]}
+    return texts | set(map(printable, texts))
 
 
 def portions(items: Iterable[T], most: int) -> list[list[T]]:

@@ -17,9 +17,11 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
 from . import _engine, _yaml
-from ._connection import PSYCOPG2_IMPORT_ERROR, Connection, Session
+from ._connection import PSYCOPG2_IMPORT_ERROR, Connection, Session, secrets_among
 from ._errors import Failure
 from ._server import Server
+from ._sql import MASK, SHORTEST_MASKED, written
+from ._text import printable
 
 # Documented in plugins/doc_fragments/_connection.py.
 CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
@@ -41,8 +43,25 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def cover(masked: set[str], secrets: list[str]) -> None:
+    """Have Ansible mask these as well, and all that it masks in whatever way it is written in a message."""
+    masked.update({text for secret in [*masked, *secrets] for text in written(secret)})
+
+
+class _Module(AnsibleModule):
+    """Takes for a secret also what no argument spec can tell from other options, before it says or logs anything."""
+
+    def _log_invocation(self) -> None:
+        cover(self.no_log_values, secrets_among(self.params))
+        super()._log_invocation()
+
+    def fail_json(self, msg: str, **kwargs: Any) -> None:
+        cover(self.no_log_values, secrets_among(self.params))
+        super().fail_json(msg, **kwargs)
+
+
 # What reads the options and takes the result. In a process of its own that is AnsibleModule.
-_FRONT: ContextVar[Callable[..., Any]] = ContextVar("front", default=AnsibleModule)
+_FRONT: ContextVar[Callable[..., Any]] = ContextVar("front", default=_Module)
 
 
 @contextlib.contextmanager
@@ -66,7 +85,7 @@ def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, 
     def converge(module: AnsibleModule, session: Session, desired: _engine.Resource) -> tuple[Server, dict[str, Any]]:
         report = _engine.converge(session, desired, module.check_mode)
         for warning in report.warnings:
-            module.warn(warning)
+            module.warn(printable(warning))
         return report.server, {
             "changed": report.changed,
             "queries": report.queries,
@@ -102,16 +121,17 @@ def _perform(
         )
     try:
         connection = Connection.from_options(module.params)
-        module.no_log_values.update(connection.secrets)
+        cover(module.no_log_values, connection.secrets)
+        spared = _spare_short_ones(module, {**CONNECTION_OPTIONS, **options})
         for warning in connection.warnings:
-            module.warn(warning)
-        asked = subject(**{name: module.params[name] for name in options})
+            module.warn(printable(warning))
+        asked = subject(**{name: spared.get(name, module.params[name]) for name in options})
         with connection.open() as session:
             server, result = work(module, session, asked)
     except Failure as failure:
         module.fail_json(**failure.as_result())
-    module.exit_json(
-        server={
+    told = {
+        "server": {
             "host": session.host,
             "port": session.port,
             "database": server.database,
@@ -119,4 +139,35 @@ def _perform(
             "neon_project": server.neon_project,
         },
         **result,
-    )
+    }
+    if _holds(told, [secret for secret in module.no_log_values if secret not in MASK]):
+        module.warn(
+            "A password is also a part of what this task tells, where Ansible hides it: names in it are incomplete, in reports too. "
+            "Choose another password."
+        )
+    module.exit_json(**told)
+
+
+def _spare_short_ones(module: AnsibleModule, options: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Have secrets of a letter or three masked as options, but not wherever these letters stand, which would leave no word readable.
+
+    :returns: the values of these options.
+    """
+    short = {secret for secret in module.no_log_values if len(secret) < SHORTEST_MASKED}
+    module.no_log_values.difference_update(short)
+    spared = {
+        name: module.params[name]
+        for name, option in options.items()
+        if option.get("no_log") and module.params[name] in short
+    }
+    module.params.update(dict.fromkeys(spared, MASK))
+    return spared
+
+
+def _holds(told: Any, texts: list[str]) -> bool:
+    """Whether one of the texts is in a value, anywhere."""
+    if isinstance(told, dict):
+        return any(_holds(value, texts) for value in told.values())
+    if isinstance(told, (list, tuple)):
+        return any(_holds(value, texts) for value in told)
+    return isinstance(told, str) and any(text in told for text in texts)

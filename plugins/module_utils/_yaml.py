@@ -43,5 +43,13 @@ def _item(value: Any) -> list[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _WORDS:
         return value
-    # JSON is YAML. What cannot be printed comes out escaped, so that no name can steer a terminal.
-    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())
+    # JSON is YAML, but for what it writes as two halves of a character.
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    """What cannot be printed comes out escaped, so that no name can steer a terminal."""
+    if character.isprintable():
+        return character
+    return ("\\u%04x" if character <= "\uffff" else "\\U%08x") % ord(character)

@@ -213,7 +213,7 @@ def test_any_role_may_look(ready: Ready) -> None:
     result = ready.look(dsn=dsn, connector_password=None)
     assert set(failing(result)) == {"publication_owner"}
     skipped = {check["id"]: check["reason"] for check in result["checks"] if check["status"] == "skipped"}
-    assert skipped["heartbeat_table_row"] == "The current role may not read it, or somebody has locked it."
+    assert skipped["heartbeat_table_row"].startswith("The current role may not read it, somebody has locked it, or")
     assert skipped["connector_login"].startswith("connector_password was not given")
     assert ready.look(dsn=ready.database.dsn_as(USER, PASSWORD))["ready"]
     ready.owner("DROP PUBLICATION streamkap_pub")

@@ -67,6 +67,7 @@ def table(columns: list[dict[str, object]], **facts: object) -> dict[str, object
         "persistence": "p",
         "owner": "owner",
         "mine": True,
+        "trusted": True,
         "grants": {},
         "columns": columns,
         "primary_key": ["id"],

@@ -71,13 +71,19 @@ def signal_table(**lengths: int | None) -> dict[str, object]:
         "persistence": "p",
         "owner": "owner",
         "mine": True,
+        "trusted": True,
         "grants": {},
         "columns": columns,
         "primary_key": ["id"],
         "sequences": [],
         "has_rows": False,
     }
-    return {"roles": [], "may_create_schema": True, "schema": {"grants": {}, "mine": True}, "table": found}
+    return {
+        "roles": [],
+        "may_create_schema": True,
+        "schema": {"owner": "owner", "grants": {}, "mine": True},
+        "table": found,
+    }
 
 
 def seen(*tables: dict[str, object], **facts: object) -> dict[str, object]:

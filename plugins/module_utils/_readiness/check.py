@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .._text import printable
+
 # Without what a critical check asks for nothing is captured, or not all; or the application's own statements fail.
 CRITICAL = "critical"
 # Capturing works, and something may break it, or make it incomplete, later.
@@ -110,10 +112,10 @@ class Check:
             "severity": self.severity,
             "title": self.title,
             "status": outcome.status,
-            "found": outcome.found,
-            "reason": outcome.reason,
+            "found": outcome.found and printable(outcome.found),
+            "reason": outcome.reason and printable(outcome.reason),
             "objects": list(outcome.objects),
-            "remedy": outcome.remedy,
+            "remedy": outcome.remedy and printable(outcome.remedy),
             "sql": list(outcome.sql),
             "task": outcome.task,
         }

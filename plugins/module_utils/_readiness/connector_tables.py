@@ -24,6 +24,8 @@ HEARTBEAT = Area("heartbeat_table")
 _SIGNALLING = "https://debezium.io/documentation/reference/stable/configuration/signalling.html"
 _HEARTBEATS = "https://docs.streamkap.com/heartbeat-configuration"
 
+_UNREAD = "The current role may not read it, somebody has locked it, or its owner could have code run by who reads it."
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -245,7 +247,7 @@ _declare(_HEARTBEAT)
 def signal_table_rows(it: Subject) -> Outcome:
     name, rows, most = it.options.signal_table, it.seen["signal"]["rows"], it.limit("max_signal_rows")
     if rows is None:
-        return skipped("The current role may not read it, or somebody has locked it.")
+        return skipped(_UNREAD)
     if int(rows) > most:
         return failed(
             "It has more than %d rows, most of them watermarks of snapshots long done." % most,
@@ -266,7 +268,7 @@ def signal_table_rows(it: Subject) -> Outcome:
 def heartbeat_table_row(it: Subject) -> Outcome:
     name, rows = it.options.heartbeat_table, it.seen["heartbeat"]["rows"]
     if rows is None:
-        return skipped("The current role may not read it, or somebody has locked it.")
+        return skipped(_UNREAD)
     if int(rows):
         return passed("It has.")
     return failed(
@@ -290,7 +292,7 @@ def heartbeat_fresh(it: Subject) -> Outcome:
         return skipped("The connector is not running.")
     seconds = it.seen["heartbeat"]["age"]
     if seconds is None:
-        return skipped("The table tells no time, or the current role may not read it.")
+        return skipped("The table tells no time. Or: %s" % _UNREAD)
     found = "The last beat was %s s ago." % seconds
     if int(seconds) > it.limit("max_heartbeat_age"):
         return failed(

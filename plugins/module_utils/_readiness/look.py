@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._resources._catalog import KEYS, OF_EXTENSION, UNPUBLISHED, pairs
+from .._resources._catalog import KEYS, OF_EXTENSION, UNPUBLISHED, pairs, trusted
 from .._resources._connector_table import ConnectorTable
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
@@ -455,6 +455,7 @@ def _connector_table(
         "c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         # Whoever holds this lock would be waited for.
         " AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock')"
+        " AND " + trusted("c.relowner", "n.nspowner")
     )
     rows = "SELECT count(*)::text AS found FROM (SELECT FROM %s LIMIT %d) AS some_rows" % (name.sql, most_rows + 1)
     # Who writes the column, and in which time zone, is not known: of the readings the youngest is taken.

@@ -49,6 +49,16 @@ _UNPUBLISHED = """(
 UNPUBLISHED = _UNPUBLISHED % (" AND (c.relreplident = 'f' OR g.attname IN (SELECT k.attname %s))" % KEY)
 UNPUBLISHED_IN_FULL = _UNPUBLISHED % ""
 
+# Triggers, defaults, policies, and already to plan a query the expressions of an index, run with the rights of who reads or writes a
+# table; and such code can undo SET ROLE. Before PostgreSQL 16 who has CREATEROLE can become every role that is no superuser.
+_TRUSTED = """NOT EXISTS (
+          SELECT FROM unnest(ARRAY[{owners}]) AS w(owner)
+            JOIN pg_database d ON d.datname = current_database()
+            JOIN pg_roles o ON o.oid = CASE w.owner WHEN to_regrole('pg_database_owner') THEN d.datdba ELSE w.owner END
+            JOIN pg_roles m ON m.rolname = session_user
+           WHERE NOT (pg_has_role(o.oid, m.oid, 'MEMBER')
+                      OR o.rolcreaterole AND NOT m.rolsuper AND current_setting('server_version_num')::int < 160000))"""
+
 
 # Not frozen, which makes ten thousand of them three times as slow to build.
 @dataclass(eq=False)
@@ -105,6 +115,14 @@ class Relation:
 
 # The order of what has a qualified name.
 BY_NAME = attrgetter("name.schema", "name.name")
+
+
+def trusted(*owners: str) -> str:
+    """An expression for whether these could act as the current user anyway, so that what is theirs may be read and written.
+
+    :param owners: expressions for the oids of roles: a table's owner, and its schema's, who can put another table in its place.
+    """
+    return _TRUSTED.format(owners=", ".join(owners))
 
 
 def pairs(names: Iterable[QualifiedName]) -> str:

@@ -16,6 +16,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, guarded, ident, idents, literal
+from ._catalog import trusted
 
 # Tells, when the last table leaves, a schema that was made here from one that somebody else may want.
 SCHEMA_COMMENT = "Tables of the Streamkap connector, made by the Ansible collection streamkap.neon"
@@ -52,6 +53,7 @@ SELECT json_build_object(
       'persistence', t.relpersistence,
       'owner', pg_get_userbyid(t.relowner),
       'mine', pg_has_role(t.relowner, 'USAGE'),
+      'trusted', {trusted},
       'grants', {table_grants},
       'columns', (SELECT coalesce(json_agg(json_build_object(
                       'name', c.attname,
@@ -71,6 +73,8 @@ SELECT json_build_object(
                         'mine', pg_has_role(s.relowner, 'USAGE'),
                         'grants', {sequence_grants})), '[]') FROM s),
       'has_rows', {has_rows} = 'true') FROM t))"""
+
+_TRUSTED = trusted("t.relowner", "(SELECT n.nspowner FROM n)")
 
 _KINDS = {
     "p": "a partitioned table",
@@ -149,7 +153,12 @@ class ConnectorTable(ABC):
             "t.relkind = 'r' AND has_schema_privilege(t.relnamespace, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')"
         )
         rows = literal("SELECT EXISTS (SELECT FROM %s) AS found" % self.table.sql)
-        return self._look(guarded(readable, rows, "found"))
+        # Of a table that is better not read its size tells, unless all rows were deleted just now.
+        return self._look(
+            "CASE WHEN NOT ({readable}) THEN NULL WHEN {trusted} THEN {rows} ELSE (pg_relation_size(t.oid) > 0)::text END".format(
+                readable=readable, trusted=_TRUSTED, rows=guarded(readable, rows, "found")
+            )
+        )
 
     def look_at_shape(self) -> str:
         """The look without the table's rows, which takes no lock on it."""
@@ -165,6 +174,7 @@ class ConnectorTable(ABC):
             schema_grants=_GRANTS.format(acl="n.nspacl", kind="n", owner="n.nspowner"),
             table_grants=_GRANTS.format(acl="t.relacl", kind="r", owner="t.relowner"),
             sequence_grants=_GRANTS.format(acl="s.relacl", kind="s", owner="s.relowner"),
+            trusted=_TRUSTED,
             has_rows=has_rows,
         )
 
@@ -239,6 +249,8 @@ class ConnectorTable(ABC):
                 hint="Run as its owner, %s, or GRANT SELECT to the current role." % table["owner"],
             )
         if first_row and not (table and table["has_rows"]):
+            if table:
+                self.check_trusted(seen)
             plan.statements.append(Statement(first_row))
         if first_row:
             plan.before["has_rows"], plan.after["has_rows"] = bool(table and table["has_rows"]), True
@@ -282,6 +294,17 @@ class ConnectorTable(ABC):
                 "%s exists with another shape than a %s: %s." % (self.table, self.what, "; ".join(differences)),
                 hint="%s Rename that table, or choose another schema or name. It was not touched." % self.why_shape,
                 differences=differences,
+            )
+
+    def check_trusted(self, seen: Any) -> None:
+        """Fail for a table that is not to be written to, because code of somebody else's may hang on it."""
+        owners = dict.fromkeys((seen["table"]["owner"], seen["schema"]["owner"]))
+        if not seen["table"]["trusted"]:
+            raise Failure(
+                "Nothing is written to %s, which is in the hands of %s: their triggers and functions would run with the rights of the "
+                "current user." % (self.table, " and ".join(owners)),
+                hint="Log in as its owner. Or where its owner, and its schema's, may act as the current user anyway, grant that role to "
+                "them. Nothing was changed.",
             )
 
     def differences(self, table: dict[str, Any]) -> Iterator[str]:

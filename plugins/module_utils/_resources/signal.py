@@ -25,7 +25,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, guarded, listed, literal
-from ._catalog import pairs
+from ._catalog import pairs, trusted
 from .signal_table import SignalTable
 
 # What each type takes besides the id.
@@ -292,6 +292,7 @@ class Signal:
             "s.relkind = 'r' AND has_schema_privilege(s.relnamespace, 'USAGE') AND has_table_privilege(s.oid, 'SELECT')"
             " AND 3 = (SELECT count(*) FROM pg_attribute c"
             " WHERE c.attrelid = s.oid AND c.attname IN ('id', 'type', 'data') AND NOT c.attisdropped)"
+            " AND " + trusted("s.relowner", "(SELECT n.nspowner FROM pg_namespace n WHERE n.oid = s.relnamespace)")
         )
         return _LOOK.format(
             publication=literal(self.publication),
@@ -432,6 +433,7 @@ class Signal:
                 hint="Run as its owner, %s, or GRANT USAGE on its schema, INSERT and SELECT on it, to the current role."
                 % seen["signal_table"]["table"]["owner"],
             )
+        self.signal_table.check_trusted(seen["signal_table"])
 
     def _check_same(self, sent: dict[str, Any]) -> None:
         if not sent["same"]:
