@@ -79,7 +79,7 @@ options:
     type: int
     default: 10
   statement_timeout:
-    description: Seconds that a statement may take.
+    description: Seconds that a statement may take, and that the server waits for the next one before it ends the transaction.
     type: int
     default: 60
 notes:

@@ -441,8 +441,15 @@ class Session:
 
     @property
     def settings(self) -> list[str]:
-        """What holds for each transaction and no longer: nothing is found before pg_catalog, and nobody waits for long."""
-        settings = ["SET LOCAL search_path = pg_catalog, pg_temp", *self.patience]
+        """What holds for each transaction and no longer: nothing is found before pg_catalog, and nobody waits for long.
+
+        Nor does the server wait for who begins a transaction and is not heard of again, while the application waits for its locks.
+        """
+        settings = [
+            "SET LOCAL search_path = pg_catalog, pg_temp",
+            "SET LOCAL idle_in_transaction_session_timeout = '%ds'" % self._connection.statement_timeout,
+            *self.patience,
+        ]
         if self._connection.session_role:
             settings.append("SET LOCAL ROLE %s" % ident(self._connection.session_role))
         return settings

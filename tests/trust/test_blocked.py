@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
 import pytest
+from ansible_collections.streamkap.neon.plugins.module_utils._connection import Connection
+from psycopg2.extensions import parse_dsn
 
 from support.blocking import APPLICATION, SLOW, application, eventually, held, running
 from support.crowd import crew
@@ -355,3 +358,11 @@ def test_the_application_goes_on_during_the_playbooks(shop: Database, figures: F
             played = run_playbook(f"streamkap.neon.{playbook}", extra_vars=given)
             assert played.rc == 0, played.stdout
     assert record(figures, taken) < LOCK_TIMEOUT
+
+
+def test_a_controller_that_is_gone_holds_no_lock_for_long(database: Database) -> None:
+    connection = Connection(parse_dsn(database.dsn), None, connect_timeout=10, lock_timeout=1, statement_timeout=1)
+    with connection.open() as session:
+        session.send(["BEGIN", *session.settings, "ALTER TABLE app.orders REPLICA IDENTITY FULL"])
+        with contextlib.closing(psycopg2.connect(database.dsn)) as application, application.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'; SELECT count(*) FROM app.orders")
