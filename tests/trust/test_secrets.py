@@ -273,6 +273,8 @@ ALL_OF_IT = """
       register: made
     - ansible.builtin.debug: {msg: "{{ [refused, made] }}"}
     - streamkap.neon.slot: {name: s, state: absent}
+      # Ansible writes it into the command line of a module in a process of its own.
+      when: in_process
       environment: {NEON_DATABASE_URL: "{{ dsn }}", PGOPTIONS: "-c nonsense=1"}
       register: from_the_environment
       ignore_errors: true
@@ -315,7 +317,13 @@ def test_passwords_are_in_no_output_of_ansible(
     with Watch() as watch:
         run = run_playbook(
             ALL_OF_IT,
-            extra_vars={"dsn": dsn, "secret": secret, "wrong": wrong, "output": str(output)},
+            extra_vars={
+                "dsn": dsn,
+                "secret": secret,
+                "wrong": wrong,
+                "output": str(output),
+                "in_process": way == modules.IN_PROCESS,
+            },
             verbosity=4,
             check=check,
             diff=True,
