@@ -32,9 +32,10 @@ lint yamllint --strict .
 lint shellcheck --external-sources --source-path=SCRIPTDIR tests/*.sh
 lint antsibull-changelog lint
 
-cd "$top"
+cd "$top" || exit
 mkdir -p "$LOGS"
 if [ $# = 0 ]; then set -- 2.16 2.18 2.19 2.21; fi
+cores=()
 set_up_cores lint "$@" || failed=1
 printf '\n== ansible-lint, antsibull-docs, galaxy-importer, ansible-test sanity\n'
 running=0

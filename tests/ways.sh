@@ -33,6 +33,7 @@ run() {
 
 mkdir -p "$LOGS"
 failed=0
+cores=()
 set_up_cores ways 2.16 2.21 || failed=1
 
 running=0

@@ -65,6 +65,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
+        if self._task.action.rpartition(".")[2] not in MODULES:
+            raise AnsibleError(f"{self._task.action} is no module for tasks: the modules are {', '.join(MODULES)}.")
         if not self._may_run_here(task_vars or {}):
             result.update(self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val)))
             return result

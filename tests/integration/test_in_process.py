@@ -484,3 +484,9 @@ def test_workers_import_nothing_again(tmp_path: Path) -> None:
         *(f"{COLLECTION}.modules.{name}" for name in in_process.MODULES),
         *here,
     }
+
+
+def test_what_runs_the_modules_is_none() -> None:
+    run = run_playbook("- hosts: localhost\n  gather_facts: false\n  tasks:\n    - streamkap.neon.in_process:\n")
+    assert run.rc == 2
+    assert "streamkap.neon.in_process is no module for tasks" in run.stdout + run.stderr
