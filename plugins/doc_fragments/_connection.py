@@ -20,7 +20,7 @@ options:
       - A given O(login_host) and its like win over the same part of it.
       - If not given, the environment variable E(NEON_DATABASE_URL) is used, then E(DATABASE_URL).
         Ansible writes the keyword C(environment) of a task into the command line of a module on another host, where all users of that
-        host can read it: give O(dsn) instead.
+        host can read it. Give O(dsn) instead.
     type: str
   login_host:
     description:
