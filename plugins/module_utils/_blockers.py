@@ -122,7 +122,7 @@ class Watch:
 
     :param ask: asks a query of the server, from another session; gives None when it has no answer.
     :param pid: the process of the session that is watched over.
-    :param patience: seconds after which a wait is given up. It is asked after one half of them, and then after each quarter.
+    :param patience: seconds after which a wait is given up. It is asked after each quarter of them.
     """
 
     def __init__(self, ask: Callable[[str], Any], pid: int, patience: float) -> None:
@@ -144,13 +144,14 @@ class Watch:
 
     @property
     def seen(self) -> Waiting | None:
-        """What was waited for of late; None when that was nothing, or is not known."""
-        return self._seen if time.monotonic() - self._seen_at < self._patience / 2 else None
+        """What was waited for when the patience was over; None when that was nothing, or is not known.
+
+        What was seen longer ago than that may be another wait, which has ended.
+        """
+        return self._seen if time.monotonic() - self._seen_at < self._patience else None
 
     def _watch(self) -> None:
-        pause = self._patience / 2
-        while not self._answered.wait(pause):
-            pause = self._patience / 4
+        while not self._answered.wait(self._patience / 4):
             found = self._ask(self._query)
             # Who asks at the very end may find that nobody waits any more.
             if found and found["blockers"]:
