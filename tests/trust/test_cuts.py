@@ -73,12 +73,12 @@ class Case:
     user: tuple[str, str] = (neon.OWNER, neon.OWNER_PASSWORD)
 
 
-def module(name: str, /, **options: object) -> Way:
-    return Way(name, options)
+def module(module_name: str, /, **options: object) -> Way:
+    return Way(module_name, options)
 
 
-def there_and_gone(name: str, /, *prepared: str, **options: object) -> Case:
-    return Case(module(name, **options), module(name, **options, state="absent"), prepared)
+def there_and_gone(module_name: str, /, *prepared: str, **options: object) -> Case:
+    return Case(module(module_name, **options), module(module_name, **options, state="absent"), prepared)
 
 
 FOR_SIGNALS = (

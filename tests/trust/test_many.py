@@ -49,7 +49,7 @@ def shops(server: Server) -> Iterator[list[Database]]:
     """A database for each of them, and room for their slots."""
     with server.restarted(max_replication_slots=CROWD, max_connections=100), neon.isolated(server):
         make_user_where_sql_cannot(server)
-        yield [neon.fresh_database(server) for _ in range(CROWD)]
+        yield [neon.fresh_database(server) for _number in range(CROWD)]
 
 
 def check(results: list[Result], figures: Figures, *, shared: Callable[[str], bool] = lambda _query: True) -> None:
