@@ -88,7 +88,7 @@ notes:
   - Everything is done in the one database that is connected to, in one transaction, or not at all. Each task opens one connection.
   - A task that would take more than half of the server's lock table (C(max_locks_per_transaction)), with thousands of tables, is done in
     several transactions instead, and warns of it. When one of them fails, the message says what stays, and the next run does the rest.
-  - While an answer is long in coming, more than a quarter of O(lock_timeout) or O(statement_timeout), a second connection asks who is in
+  - While an answer is long in coming, more than half of O(lock_timeout) or O(statement_timeout), a second connection asks who is in
     the way.
 requirements:
   - psycopg2 2.8 or newer on the host that runs the module

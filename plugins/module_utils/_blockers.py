@@ -122,7 +122,7 @@ class Watch:
 
     :param ask: asks a query of the server, from another session; gives None when it has no answer.
     :param pid: the process of the session that is watched over.
-    :param patience: seconds after which a wait is given up. It is asked after each quarter of them.
+    :param patience: seconds after which a wait is given up. It is asked after one half of them, and then after each quarter.
     """
 
     def __init__(self, ask: Callable[[str], Any], pid: int, patience: float) -> None:
@@ -151,7 +151,9 @@ class Watch:
         return self._seen if time.monotonic() - self._seen_at < self._patience else None
 
     def _watch(self) -> None:
-        while not self._answered.wait(self._patience / 4):
+        pause = self._patience / 2
+        while not self._answered.wait(pause):
+            pause = self._patience / 4
             found = self._ask(self._query)
             # Who asks at the very end may find that nobody waits any more.
             if found and found["blockers"]:

@@ -369,6 +369,7 @@ def test_ten_thousand_tables_take_as_many_round_trips_as_one(ready: Ready) -> No
 def _messages(ready: Ready, **options: object) -> int:
     """How many messages the server got: every one is a line of its log, which writes all statements."""
     before = len(ready.server.log)
-    ready.look(**options)
+    # So long that a slow answer makes nobody ask from a second session who is in the way.
+    ready.look(lock_timeout=300, statement_timeout=300, **options)
     log = ready.server.log[before:]
     return log.count("LOG:  statement: ") + log.count("LOG:  received replication command: ")
