@@ -42,7 +42,7 @@ integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17
 trust: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/trust.md (PG= and K= select, and write nothing)
 	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
-	@$(TEST)/bin/python -m pytest tests/trust -n $(JOBS) --dist loadgroup $(or $(SELECTION),--write-figures)
+	@$(TEST)/bin/python -m pytest tests/trust -n $(JOBS) --dist loadgroup $(if $(strip $(SELECTION)),$(SELECTION),--write-figures)
 
 ways: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
 	@echo "Unit and integration tests in both ways, on two versions of ansible-core"
