@@ -197,79 +197,23 @@ signal:
       type: bool
       sample: true
 plan:
-  description: What the task has found to do, for who does it by hand or only wants to know.
+  description: What the task has found to do, as M(streamkap.neon.prerequisites) returns it.
   returned: success
   type: dict
-  contains:
-    differences:
-      description: What differs from what is wanted, a sentence each.
-      type: list
-      elements: str
-      sample: ["The role streamkap_user, login: off, and should be on."]
-    warnings:
-      description: What to know about it.
-      type: list
-      elements: str
-      sample: []
-    begin:
-      description: The statements that each transaction begins with.
-      type: list
-      elements: str
-      sample: [BEGIN, "SET LOCAL search_path = pg_catalog, pg_temp"]
-    transactions:
-      description:
-        - The statements of each transaction, in their order. C(sql) is a statement for psql, to which C(:'streamkap_password') stands for
-          the password, and C(part) is what it is of.
-      type: list
-      elements: list
-      sample: [[{part: role, sql: 'ALTER ROLE "streamkap_user" LOGIN'}]]
 server:
-  description: The server that was spoken to.
+  description: The server that was spoken to, as M(streamkap.neon.prerequisites) returns it.
   returned: success
   type: dict
-  contains:
-    host:
-      description: Its host.
-      type: str
-      sample: ep-cool-cloud-a1b2c3d4.eu-central-1.aws.neon.tech
-    port:
-      description: Its port.
-      type: int
-      sample: 5432
-    database:
-      description: The database that was connected to.
-      type: str
-      sample: neondb
-    version:
-      description: Its version as C(server_version_num).
-      type: int
-      sample: 170011
-    neon_project:
-      description: The id of its Neon project, or null on any other server.
-      type: str
-      sample: cool-cloud-12345678
 sqlstate:
   description: PostgreSQL's error code, when the server refused something.
   returned: failure
   type: str
   sample: "42501"
 blockers:
-  description:
-    - Who was in the way, the oldest transaction first, when O(lock_timeout) or O(statement_timeout) had run out.
-    - A prepared transaction has a C(gid) and no C(pid). What the current role may not see is null.
+  description: Whom the task has waited for in vain, as M(streamkap.neon.prerequisites) returns them.
   returned: failure, when it has waited for somebody
   type: list
   elements: dict
-  sample:
-    - pid: 4711
-      gid: null
-      user: alice
-      database: neondb
-      application: psql
-      state: idle in transaction
-      transaction_seconds: 62
-      state_seconds: 60
-      autovacuum: false
 hint:
   description: What to do about a failure. It is part of RV(ignore:msg) too.
   returned: failure
