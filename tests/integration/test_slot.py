@@ -20,6 +20,7 @@ import pytest
 
 from support.modules import run_module
 from support.neon import Database
+from support.waiting import eventually
 
 Run = Callable[..., dict[str, object]]
 
@@ -285,7 +286,7 @@ def test_slot_that_somebody_is_still_making_is_no_slot_yet(database: Database, r
             target=database.sql, args=["SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [NAME]]
         )
         maker.start()
-        _eventually(lambda: bool(_slots(database)))
+        eventually(lambda: bool(_slots(database)))
         failed = run("slot")
         predicted = run("slot", check=True)
     maker.join()
@@ -404,7 +405,7 @@ def _consumer(database: Database, dsn: str | None = None) -> Iterator[int]:
     """Somebody who reads from the slot; gives the server's process."""
     with contextlib.closing(_replication(dsn or database.dsn)) as connection:
         _start(connection.cursor())
-        _eventually(lambda: _slots(database)[0][-1])
+        eventually(lambda: _slots(database)[0][-1])
         yield connection.info.backend_pid
 
 
@@ -429,13 +430,6 @@ def _payload(cursor: psycopg2.extras.ReplicationCursor) -> bytes:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return message.payload
-
-
-def _eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _quoted(name: str) -> str:

@@ -21,6 +21,7 @@ from support import modules, neon
 from support.modules import run_playbook
 from support.neon import Database
 from support.postgres import Server
+from support.waiting import eventually
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -151,7 +152,7 @@ with Server(pathlib.Path(sys.argv[1])) as server:
         folder = Path(process.stdout.readline().strip())
         postmaster = int(folder.joinpath("data", "postmaster.pid").read_text().splitlines()[0])
         process.kill()
-    _eventually(lambda: not folder.exists() and not _is_running(postmaster))
+    eventually(lambda: not folder.exists() and not _is_running(postmaster))
 
 
 @pytest.mark.postgres(17)
@@ -195,13 +196,6 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.postgres(18)

@@ -16,11 +16,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg2
 
 from .neon import CONSOLE_PASSWORD, CONSOLE_USER, Database
+from .waiting import eventually
 
 # What a session that is in the way calls itself.
 APPLICATION = "nightly job"
@@ -31,13 +32,6 @@ INSERT INTO app.customers (email, name) VALUES ('a@example.com', 'A');
 INSERT INTO app.orders (customer_id) SELECT 1 FROM generate_series(1, 20000);
 UPDATE app.orders SET status = 'paid' WHERE id % 2 = 0;
 """
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager

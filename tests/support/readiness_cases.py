@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from .modules import run_module
 from .neon import Database
 from .pooler import pooler
 from .postgres import Server
+from .waiting import eventually
 
 USER = "streamkap_user"
 # As a result shows passwords: so what the modules said that they did can be done again word for word.
@@ -162,13 +162,6 @@ def breaks(check: str, *majors: int) -> Callable[[Callable[[Ready], object]], Ca
 
 def _is_generator(case: Callable[[Ready], object]) -> bool:
     return bool(case.__code__.co_flags & 0x20)
-
-
-def eventually(condition: Callable[[], object], timeout: float = 10) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.02)
 
 
 def owner_broke(*statements: str, **about: object) -> Callable[[Ready], Case]:

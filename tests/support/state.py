@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
@@ -16,6 +15,7 @@ import psycopg2
 from psycopg2.extensions import make_dsn
 
 from .neon import Database
+from .waiting import eventually
 
 # Names and no oids, because what is dropped and made again is the same to whoever uses it. A NULL of an ACL is what it stands for.
 STATE = """
@@ -112,10 +112,7 @@ class Watcher:
     def wait_for_the_end(self) -> None:
         """Until no session of others is left in the database: a server may still work on what a lost connection sent."""
         with self._asking() as ask:
-            deadline = time.monotonic() + 30
-            while ask(OTHERS)[0][0]:
-                assert time.monotonic() < deadline, "sessions are left"
-                time.sleep(0.005)
+            eventually(lambda: not ask(OTHERS)[0][0], seconds=30, pause=0.005)
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Callable[[str], list[tuple]]]:

@@ -17,12 +17,13 @@ import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils._connection import Connection
 from psycopg2.extensions import parse_dsn
 
-from support.blocking import APPLICATION, SLOW, application, eventually, held, running
+from support.blocking import APPLICATION, SLOW, application, held, running
 from support.crowd import crew
 from support.figures import Figures
 from support.hurting import PASSWORD, USER, make_user_where_sql_cannot
 from support.modules import run_playbook
 from support.neon import CONSOLE_USER, Database
+from support.waiting import eventually
 
 Run = Callable[..., dict[str, object]]
 
