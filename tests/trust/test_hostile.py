@@ -167,9 +167,9 @@ def done(trapped: Trapped, module: str, /, **options: object) -> dict[str, objec
 
 
 def check(figures: Figures, trapped: Trapped, traps: int) -> None:
-    assert trapped.sprung == []
     figures.add("attacks", traps)
-    figures.add("attacks_sprung", 0)
+    figures.add("attacks_sprung", len(trapped.sprung))
+    assert trapped.sprung == []
 
 
 SETUP = {"connector_password": PASSWORD, "schemas": ["app", "billing"]}

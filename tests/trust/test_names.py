@@ -101,10 +101,10 @@ class Fuzz:
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
-        figures.add("fuzzed_wrong", 0)
 
     def same(self, given: object, back: object) -> None:
         self._figures.add("fuzzed", 1)
+        self._figures.add("fuzzed_wrong", back != given)
         assert back == given
 
 
@@ -362,10 +362,10 @@ def test_names_do_no_harm_to_who_reads_the_terminal(evil: Database, figures: Fig
     assert {f"hurt.{name}" for name in EVIL} <= set(rows)
     play("teardown", 0)
     # Nothing was run, wherever it might have been run.
-    assert list(tmp_path.rglob("PIPED")) == []
-    assert not Path("PIPED").exists()
+    sprung = [*tmp_path.rglob("PIPED"), *Path().glob("PIPED")]
     figures.add("attacks", 6 * len(EVIL))
-    figures.add("attacks_sprung", 0)
+    figures.add("attacks_sprung", len(sprung))
+    assert sprung == []
 
 
 def play_with_policies(evil: Database, play: Callable[..., str]) -> str:

@@ -191,7 +191,7 @@ def test_passwords_are_in_no_result(databases, figures: Figures, way: list[str],
 
 @pytest.mark.postgres(18)
 @pytest.mark.parametrize("way", modules.WAYS, indirect=True)
-def test_a_short_password_leaves_the_result_readable(database: Database, figures: Figures, way: list[str]) -> None:
+def test_a_short_password_leaves_the_result_readable(database: Database, way: list[str]) -> None:
     del way
     for secret in ("a", "é", "pw"):
         made = run_module("role", dsn=database.dsn, name="short", password=secret)
@@ -203,8 +203,6 @@ def test_a_short_password_leaves_the_result_readable(database: Database, figures
         assert not run_module("role", dsn=database.dsn, name="short", password=secret)["changed"]
         failed = run_module("slot", dsn=database.dsn, login_password=secret)
         assert "password authentication failed for user" in failed["msg"]
-        figures.add("searched", 2)
-    figures.add("leaks", 0)
     # What a longer one hides is said.
     (warning,) = run_module("role", dsn=database.dsn, name="short_of", password="short")["warnings"]
     assert "names in it are incomplete" in warning
@@ -266,19 +264,20 @@ ALL_OF_IT = """
           vars: {<<: *connection, cdc_connect_params: "{{ secret }}"}
       rescue:
         - ansible.builtin.debug: {msg: "{{ ansible_failed_result }}"}
-    - streamkap.neon.role: {dsn: "{{ dsn }}", name: refused, password: "{{ secret }}", member_of: [refused]}
-      register: refused
-      ignore_errors: true
+    - block:
+        - streamkap.neon.role: {dsn: "{{ dsn }}", name: refused, password: "{{ secret }}", member_of: [refused]}
+      rescue:
+        - ansible.builtin.debug: {msg: "{{ ansible_failed_result }}"}
     - streamkap.neon.role: {dsn: "{{ dsn }}", name: made, password: "{{ secret }}"}
       register: made
-    - ansible.builtin.debug: {msg: "{{ [refused, made] }}"}
-    - streamkap.neon.slot: {name: s, state: absent}
-      # Ansible writes it into the command line of a module in a process of its own.
-      when: in_process
-      environment: {NEON_DATABASE_URL: "{{ dsn }}", PGOPTIONS: "-c nonsense=1"}
-      register: from_the_environment
-      ignore_errors: true
-    - ansible.builtin.debug: {var: from_the_environment}
+    - ansible.builtin.debug: {var: made}
+    # Ansible writes it into the command line of a module in a process of its own.
+    - when: in_process
+      block:
+        - streamkap.neon.slot: {name: s, state: absent}
+          environment: {NEON_DATABASE_URL: "{{ dsn }}", PGOPTIONS: "-c nonsense=1"}
+      rescue:
+        - ansible.builtin.debug: {msg: "{{ ansible_failed_result }}"}
     - ansible.builtin.include_role: {name: streamkap.neon.cdc}
       vars: {<<: *connection, cdc_state: absent}
     - streamkap.neon.role: {dsn: "{{ dsn }}", name: made, state: absent}
