@@ -13,15 +13,16 @@ lint() {
     "$@" || failed=1
 }
 
+# shellcheck disable=SC2329 # by side_by_side
 lint_core() {
     local log=$LOGS/$1.log code=0
     tests/lint_core.sh "$1" >"$log" 2>&1 || code=$?
-    if [ $code = 0 ]; then
+    if [ "$code" = 0 ]; then
         echo "ansible-core $1: clean"
     else
         cat "$log"
     fi
-    return $code
+    return "$code"
 }
 
 top=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
@@ -38,17 +39,5 @@ if [ $# = 0 ]; then set -- 2.16 2.18 2.19 2.21; fi
 cores=()
 set_up_cores lint "$@" || failed=1
 printf '\n== ansible-lint, antsibull-docs, galaxy-importer, ansible-test sanity\n'
-running=0
-for core in "${cores[@]}"; do
-    if [ "$running" -ge "${JOBS:-2}" ]; then
-        wait -n || failed=1
-        running=$((running - 1))
-    fi
-    lint_core "$core" &
-    running=$((running + 1))
-done
-while [ "$running" -gt 0 ]; do
-    wait -n || failed=1
-    running=$((running - 1))
-done
+side_by_side lint_core "${cores[@]}" || failed=1
 exit "$failed"

@@ -60,3 +60,23 @@ set_up_cores() {
     done
     [ -z "$lacking" ] || [ "${CI:-}" != true ]
 }
+
+# side_by_side FUNCTION WORDS...: calls it with each of these, JOBS of them at a time, and fails when one of the calls does.
+side_by_side() {
+    local function=$1 words running=0 code=0
+    shift
+    for words in "$@"; do
+        if [ "$running" -ge "${JOBS:-2}" ]; then
+            wait -n || code=1
+            running=$((running - 1))
+        fi
+        # shellcheck disable=SC2086
+        "$function" $words &
+        running=$((running + 1))
+    done
+    while [ "$running" -gt 0 ]; do
+        wait -n || code=1
+        running=$((running - 1))
+    done
+    return "$code"
+}

@@ -11,9 +11,10 @@ source tests/pythons.sh
 RUNS=("2.16 ordinary 17" "2.21 ordinary 17" "2.16 in-process 18" "2.21 in-process 18")
 LOGS=.cache/ways
 
+# shellcheck disable=SC2329 # by side_by_side
 run() {
     local core=$1 way=$2 major=$3 name="ansible-core $1, $2" log="$LOGS/$1-$2.log" code=0
-    shift 3
+    set -- "${arguments[@]}"
     # pytest's arguments would add to this one.
     case " $* " in *" --postgres "*) ;; *) set -- --postgres "$major" "$@" ;; esac
     # Many, and all of one module, which neither the way nor ansible-core knows from others.
@@ -22,34 +23,26 @@ run() {
     if [ "$way" = ordinary ]; then set -- --ignore tests/integration/test_in_process.py "$@"; fi
     ".venv/core-$core/bin/python" -m pytest tests/unit tests/integration --modules "$way" -p no:cacheprovider "$@" \
         >"$log" 2>&1 || code=$?
-    if [ $code = 0 ]; then
+    if [ "$code" = 0 ]; then
         echo "$name: $(tail -n 1 "$log")"
     else
         printf '\n== %s\n' "$name"
         cat "$log"
     fi
-    return $code
+    return "$code"
 }
 
 mkdir -p "$LOGS"
 failed=0
+arguments=("$@")
+planned=()
 cores=()
 set_up_cores ways 2.16 2.21 || failed=1
-
-running=0
-for planned in "${RUNS[@]}"; do
-    read -r core way major <<<"$planned"
+for run in "${RUNS[@]}"; do
+    read -r core way major <<<"$run"
     case " ${cores[*]} " in *" $core "*) ;; *) continue ;; esac
-    if [ "$running" -ge "${JOBS:-2}" ]; then
-        wait -n || failed=1
-        running=$((running - 1))
-    fi
     ".venv/core-$core/bin/python" tests/support/binaries.py "$major"
-    run "$core" "$way" "$major" "$@" &
-    running=$((running + 1))
+    planned+=("$core $way $major")
 done
-while [ "$running" -gt 0 ]; do
-    wait -n || failed=1
-    running=$((running - 1))
-done
+side_by_side run "${planned[@]}" || failed=1
 exit "$failed"
