@@ -237,13 +237,9 @@ class _Front:
         }
 
     def _without_secrets(self, value: Any) -> Any:
-        # Ten thousand tables are soon written down as one text, and slowly looked through one by one. Whatever a text holds, it
-        # holds too when both are written as JSON.
-        written = json.dumps(value, default=list, ensure_ascii=False)
-        secrets = [json.dumps(secret, ensure_ascii=False)[1:-1] for secret in self.no_log_values]
-        if any(secret in written or secret in _AS_PYTHON_WRITES_THEM for secret in secrets):
-            written = json.dumps(remove_values(value, self.no_log_values), default=list)
-        return json.loads(written)
+        if _task.may_hold([value, _AS_PYTHON_WRITES_THEM], self.no_log_values):
+            value = remove_values(value, self.no_log_values)
+        return json.loads(json.dumps(value, default=list))
 
 
 def _tells_tracebacks(before: bool) -> bool:
