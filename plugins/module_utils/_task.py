@@ -85,6 +85,11 @@ def behind(front: Callable[..., Any]) -> Iterator[None]:
         _FRONT.reset(token)
 
 
+def front() -> Callable[..., Any]:
+    """What reads the options of the module that runs, and takes its result."""
+    return _FRONT.get()
+
+
 def run(resource: Callable[..., _engine.Resource], options: dict[str, dict[str, Any]], **constraints: Any) -> None:
     """Run one SQL module that converges something.
 
@@ -124,7 +129,7 @@ def _perform(
     options: dict[str, dict[str, Any]],
     constraints: dict[str, Any],
 ) -> None:
-    module = _FRONT.get()({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
+    module = front()({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(
             msg=missing_required_lib("psycopg2"),
