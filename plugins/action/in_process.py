@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs the collection's SQL modules in the worker that has forked for the task, where the connection is local.
+"""Runs the collection's modules in the worker that has forked for the task, where the connection is local.
 
 Most of what a module's task costs is the start of another Python. Here the same module, as it is, gets its options from this
 process and gives its result to it: only what stands between the module and Ansible is another class. Where the task is to run
@@ -11,7 +11,7 @@ elsewhere, as somebody else, detached, with a time limit, or with another Python
 Nobody sees from the task which way it went, but for two things: only a process of its own writes to the system's log, and what
 no module should ever do, to end by an exception, is told without the secrets that may be in it.
 
-meta/runtime.yml has all SQL modules run through this plugin.
+meta/runtime.yml has all modules run through this plugin that converge or look at something.
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ MODULES = (
     "slot",
     "signal",
     "readiness_info",
+    "neon_project",
+    "neon_role",
 )
+
+# What is in a result for the task that comes next, and for no eye: Ansible then shows nothing of it, and registers all.
+_HANDED_OVER = {"neon_role": "password"}
 
 # A collection's code is compiled at every import, which takes longer than most modules do, and each task has a worker of its own.
 # plugins/action/__init__.py has this file imported before the workers are forked, and so they find here all that they need.
@@ -65,16 +70,19 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        if self._task.action.rpartition(".")[2] not in MODULES:
+        name = self._task.action.rpartition(".")[2]
+        if name not in MODULES:
             raise AnsibleError(f"{self._task.action} is no module for tasks: the modules are {', '.join(MODULES)}.")
-        if not self._may_run_here(task_vars or {}):
-            result.update(self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val)))
-            return result
-        with self._environment():
-            done = run_here(self._task.action, _plain(self._task.args), self._task.check_mode)
-        if not _configured("INJECT_INVOCATION", before=True, task_vars=task_vars):
-            done.pop("invocation", None)
+        if self._may_run_here(task_vars or {}):
+            with self._environment():
+                done = run_here(self._task.action, _plain(self._task.args), self._task.check_mode)
+            if not _configured("INJECT_INVOCATION", before=True, task_vars=task_vars):
+                done.pop("invocation", None)
+        else:
+            done = self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))
         result.update(done)
+        if result.get(_HANDED_OVER.get(name, "")):
+            result["_ansible_no_log"] = True
         return result
 
     def _may_run_here(self, task_vars: dict[str, Any]) -> bool:

@@ -49,7 +49,7 @@ def run(
     try:
         outcome = work(module.params, module.check_mode)
     except Failure as failure:
-        module.fail_json(**failure.as_result())
+        module.fail_json(**{key: value for key, value in failure.as_result().items() if key != "sqlstate"})
     for warning in outcome.warnings:
         module.warn(printable(warning))
     result = {"changed": outcome.changed, **outcome.result}

@@ -38,6 +38,7 @@ REQUESTS_A_MINUTE = 600
 
 _PROJECTS_A_PAGE = 400  # the most that there may be
 _BRANCHES_A_PAGE = 1000
+_OPERATIONS_A_PAGE = 100
 
 # Seconds between two tries, and between two looks at an operation: the first, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -246,6 +247,11 @@ class NeonApi:
             raise
 
     # Operations
+
+    def running(self, project_id: str) -> list[dict[str, Any]]:
+        """The operations of a project that have not ended, of its latest ones."""
+        latest = self.get(path("/projects/%s/operations", project_id), limit=_OPERATIONS_A_PAGE).get("operations", [])
+        return [operation for operation in latest if operation["status"] not in _ENDED + _FAILED]
 
     def wait_for(self, project_id: str, operations: Iterable[Mapping[str, Any]]) -> None:
         """Return when all of these have ended.

@@ -123,6 +123,15 @@ def inform(inspection: Callable[..., _engine.Inspection], options: dict[str, dic
     _perform(examine, inspection, options, {})
 
 
+def look_through(dsn: str, inspection: _engine.Inspection) -> dict[str, Any]:
+    """What an inspection finds over a connection string, for a module whose work is elsewhere."""
+    if PSYCOPG2_IMPORT_ERROR:
+        raise Failure(missing_required_lib("psycopg2"), hint="Or leave out the dsn.")
+    defaults = {name: option.get("default") for name, option in CONNECTION_OPTIONS.items()}
+    with Connection.from_options({**defaults, "dsn": dsn}).open() as session:
+        return _engine.examine(session, inspection)[1]
+
+
 def _perform(
     work: Callable[[AnsibleModule, Session, Any], tuple[Server, dict[str, Any]]],
     subject: Callable[..., Any],

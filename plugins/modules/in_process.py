@@ -9,11 +9,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: in_process
-short_description: How the SQL modules of this collection run
+short_description: How the modules of this collection run
 version_added: 0.1.0
 description:
-  - No module for tasks, but what all SQL modules of this collection run through. It runs them in the process that Ansible has for
-    the task, which spares the start of another Python, where that makes no difference.
+  - No module for tasks, but what the modules of this collection run through, for SQL and for the APIs. It runs them in the process that
+    Ansible has for the task, which spares the start of another Python, where that makes no difference.
   - They run as any other module where the connection is not V(local), where the task uses C(become), C(async) or C(timeout),
     where C(ansible_python_interpreter) names another Python than the controller's, and where psycopg2 is not installed for that.
 author:

@@ -4,7 +4,7 @@
 
 """Which modules run in Ansible's process, and what of AnsibleModule none of them shows by itself.
 
-A module is named in several places. It counts as one of the SQL modules when its documentation gives it the connection.
+A module is named in several places. Its documentation says what it works on: a database, or an API.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from support.modules import ROOT
 RUNTIME = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
 
 
-def sql_modules() -> set[str]:
+# What a module's documentation has from a fragment says to which action group it belongs.
+FRAGMENTS = {"postgres": "streamkap.neon._connection", "neon_api": "streamkap.neon._neon_api"}
+
+
+def modules_of(group: str) -> set[str]:
     return {
         path.stem
         for path in (ROOT / "plugins" / "modules").glob("*.py")
-        if "streamkap.neon._connection" in documentation(path.read_text()).get("extends_documentation_fragment", [])
+        if FRAGMENTS[group] in documentation(path.read_text()).get("extends_documentation_fragment", [])
     }
 
 
@@ -36,22 +40,26 @@ def documentation(source: str) -> dict[str, object]:
     return {}
 
 
-def test_every_sql_module_is_imported_before_the_fork() -> None:
+ALL = set().union(*map(modules_of, FRAGMENTS))
+
+
+def test_every_module_is_imported_before_the_fork() -> None:
     assert len(MODULES) == len(set(MODULES))
-    assert set(MODULES) == sql_modules(), "MODULES in plugins/action/in_process.py"
+    assert set(MODULES) == ALL, "MODULES in plugins/action/in_process.py"
 
 
-def test_every_sql_module_is_run_by_in_process() -> None:
+def test_every_module_is_run_by_in_process() -> None:
     routed = {
         name
         for name, routing in RUNTIME["plugin_routing"]["modules"].items()
         if routing.get("action_plugin") == "streamkap.neon.in_process"
     }
-    assert routed == sql_modules(), "plugin_routing.modules in meta/runtime.yml"
+    assert routed == ALL, "plugin_routing.modules in meta/runtime.yml"
 
 
-def test_every_sql_module_takes_the_groups_defaults() -> None:
-    assert set(RUNTIME["action_groups"]["postgres"]) == sql_modules(), "action_groups.postgres in meta/runtime.yml"
+@pytest.mark.parametrize("group", FRAGMENTS)
+def test_every_module_takes_the_groups_defaults(group: str) -> None:
+    assert set(RUNTIME["action_groups"][group]) == modules_of(group), f"action_groups.{group} in meta/runtime.yml"
 
 
 def front(arguments: dict[str, object], **options: dict[str, object]) -> _Front:
