@@ -8,35 +8,51 @@
 
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    # Of modules, the lookup and the inventory.
-    DOCUMENTATION = r"""
+# What %(name)s stands for is where plugins take an option from besides, which modules cannot have.
+_OPTIONS = r"""
 options:
   neon_api_key:
     description:
       - A key of Neon's API, personal, of an organization or of one project (U(https://neon.com/docs/manage/api-keys)). Secret.
       - The environment variable E(NEON_API_KEY), if not given.
-    type: str
+    type: str%(neon_api_key)s
   neon_api_url:
     description:
       - Where the API is. C(http://) only for this machine itself, because the key would go unencrypted.
     type: str
-    default: https://console.neon.tech/api/v2
+    default: https://console.neon.tech/api/v2%(neon_api_url)s
   neon_api_timeout:
     description: Seconds that one request may take to be answered. A request that only reads is sent again a few times.
     type: int
-    default: 30
+    default: 30%(neon_api_timeout)s
   neon_wait_timeout:
     description:
       - Seconds in all to wait for what Neon must finish first. That is a project that is locked by running operations (HTTP status 423), a
         rate limit (429), and the operations that a change has started.
     type: int
-    default: 600
+    default: 600%(neon_wait_timeout)s
   org_id:
     description: The organization whose projects are meant. A personal key needs it to find projects by name, others do not.
-    type: str
+    type: str%(org_id)s
 """
+
+_VARIABLES = {
+    "neon_api_key": "neon_api_key",
+    "neon_api_url": "neon_api_url",
+    "neon_api_timeout": "neon_api_timeout",
+    "neon_wait_timeout": "neon_wait_timeout",
+    "org_id": "neon_org_id",
+}
+_SOURCES = {option: f"\n    vars:\n      - name: {variable}" for option, variable in _VARIABLES.items()}
+_SOURCES["neon_api_key"] += "\n    env:\n      - name: NEON_API_KEY"
+
+
+class ModuleDocFragment:
+    # Of modules.
+    DOCUMENTATION = _OPTIONS % dict.fromkeys(_VARIABLES, "")
+
+    # Of the lookup and the inventory.
+    PLUGINS = _OPTIONS % _SOURCES
 
     MODULES = r"""
 attributes:

@@ -173,9 +173,13 @@ class NeonApi:
             page = self.get("/projects", limit=_PROJECTS_A_PAGE, cursor=cursor, search=search, org_id=self._org_id)
             projects = page.get("projects", [])
             yield from projects
+            # Those that Neon could not bring up in time are in no list, and are projects all the same.
+            late = page.get("unavailable_project_ids") or []
+            for project_id in late:
+                yield self.get(path("/projects/%s", project_id))["project"]
             # The last page has a cursor too.
             following = page.get("pagination", {}).get("cursor")
-            if len(projects) < _PROJECTS_A_PAGE or not following or following == cursor:
+            if len(projects) + len(late) < _PROJECTS_A_PAGE or not following or following == cursor:
                 return
             cursor = following
 
@@ -209,7 +213,7 @@ class NeonApi:
                 return self.get(path("/projects/%s", named))["project"]
             except Failure as failure:
                 # Neon says 404 of what the key may not see. What is not an id may be a name.
-                if _status(failure) != 404:
+                if status_of(failure) != 404:
                     raise
         found = [project for project in self.projects(search=named) if project["name"] == named]
         if len(found) == 1:
@@ -240,7 +244,7 @@ class NeonApi:
                 pooled=pooled,
             )["uri"]
         except Failure as failure:
-            if _status(failure) == 404:
+            if status_of(failure) == 404:
                 raise failure.adding(
                     "Is there a database %s and a role %s on the branch %s?" % (database, role, branch_id)
                 ) from None
@@ -303,7 +307,8 @@ def _may_be_id(named: str) -> bool:
     return 0 < len(named) <= 60 and all(character in "abcdefghijklmnopqrstuvwxyz0123456789-" for character in named)
 
 
-def _status(failure: Failure) -> int | None:
+def status_of(failure: Failure) -> int | None:
+    """The status of HTTP with which Neon refused, if it is that."""
     return failure.details.get("error", {}).get("status")
 
 
