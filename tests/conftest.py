@@ -75,5 +75,5 @@ def pytest_runtest_makereport(item: pytest.Item):
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test connects to what the environment of the developer names."""
     for name in list(os.environ):
-        if name.startswith("PG") or name in ("NEON_DATABASE_URL", "DATABASE_URL"):
+        if name.startswith("PG") or name in ("NEON_DATABASE_URL", "DATABASE_URL", "NEON_API_KEY"):
             monkeypatch.delenv(name)

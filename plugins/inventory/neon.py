@@ -39,8 +39,9 @@ options:
     default: database
   projects:
     description:
-      - Patterns of projects, by their ids or names. All projects that the key may see, if not given.
-      - The patterns are a shell's, C(*), C(?) and C([...]). They are for the whole of a name, and case counts.
+      - Patterns of projects, by their names. All projects that the key may see, if not given.
+      - The patterns are a shell's, C(*), C(?) and C([...]). They are for the whole of a name, and case counts. A project or branch may be
+        given by its whole id as well.
     type: list
     elements: str
     default: []
@@ -50,7 +51,7 @@ options:
     elements: str
     default: []
   branches:
-    description: Patterns of branches, by their ids or names. The default branch of each project, if not given; V(*) for all branches.
+    description: Patterns of branches. The default branch of each project, if not given; V(*) for all branches.
     type: list
     elements: str
     default: []
@@ -121,7 +122,7 @@ compose:
 keyed_groups:
   - key: neon_region_id
     prefix: region
-  - key: neon_pg_version
+  - key: neon_pg_version | string
     prefix: postgresql
 groups:
   without_logical_replication: not neon_logical_replication
@@ -211,9 +212,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().update_cache_if_changed()
         plugin = self._cache._plugin
         if isinstance(plugin, BaseFileCacheModule):
-            # Ansible's cache plugins let everybody read their files.
-            for key in self._cache:
-                Path(plugin._get_cache_file_name(key)).chmod(0o600)
+            # Ansible's cache plugins let everybody read their files, and put this and that before a key.
+            for file in Path(plugin._cache_dir).iterdir():
+                if file.name.endswith(tuple(self._cache)):
+                    file.chmod(0o600)
 
     def _refuse_unknown(self, given: dict[str, Any]) -> None:
         """A filter whose name is mistyped would let through what it is to keep out."""
@@ -275,7 +277,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             )
         self.inventory.add_group(GROUP)
         for name, value in _IN_COMMON[hosts].items():
-            self.inventory.set_variable(GROUP, name, trust_as_template(value) if "{{" in value else value)
+            self.inventory.set_variable(GROUP, name, trust_as_template(value))
         called: dict[str, str] = {}
         for host, where, variables in _hosts(found["projects"], hosts, self.get_option("named_by")):
             if host in called:

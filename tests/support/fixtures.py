@@ -9,6 +9,7 @@ database    a fresh Database (support/neon.py) of neondb_owner on it, with the a
 databases   makes more of them: databases(shop=True, neon=False)
 standby     the same database on a hot standby of the server; call standby.server.catch_up() after writing
 run         runs a module as neondb_owner in `database`: run("slot", name="s", check=True)
+console     Neon's API, as far as a fleet is read by it (support/console.py)
 
 Markers: `@pytest.mark.database(shop=False, neon=True)` says what `database` is like: without the application, and
 recognised as Neon's. `@pytest.mark.postgres(16, 17, 18)` restricts a test to these versions.
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from . import binaries, neon
+from .console import Console
 from .modules import run_module
 from .neon import Database
 from .postgres import Server
@@ -88,3 +90,9 @@ def run(database: Database) -> Callable[..., dict[str, object]]:
         return run_module(module, **{"dsn": database.dsn, **options})
 
     return run
+
+
+@pytest.fixture
+def console() -> Iterator[Console]:
+    with Console() as console:
+        yield console

@@ -125,17 +125,60 @@ def run_playbook(
             (folder / "vars.json").write_text(json.dumps(extra_vars))
             command += ["--extra-vars", f"@{folder / 'vars.json'}"]
         command += ["--check"] * check + ["--diff"] * diff + ["-v"] * verbosity
-        run = subprocess.run(
-            command,
-            cwd=folder,
-            env={**_environment(folder), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        run = _run(command, folder, env)
     return PlaybookRun(run.returncode, run.stdout, run.stderr, _recap(run.stdout))
+
+
+@dataclass(frozen=True)
+class InventoryRun:
+    """What ansible-inventory --list left: its exit code, what it printed, and that as data where it is JSON."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def hosts(self) -> dict[str, dict[str, object]]:
+        """The variables of each host, those of its groups among them."""
+        return _as_written(json.loads(self.stdout)["_meta"]["hostvars"])
+
+    def group(self, name: str) -> list[str]:
+        return sorted(json.loads(self.stdout).get(name, {}).get("hosts", []))
+
+
+def _as_written(value: object) -> object:
+    """Without the mark of what is no template."""
+    if isinstance(value, dict):
+        if value.keys() == {"__ansible_unsafe"}:
+            return value["__ansible_unsafe"]
+        return {key: _as_written(item) for key, item in value.items()}
+    return [_as_written(item) for item in value] if isinstance(value, list) else value
+
+
+def run_inventory(source: str | Path, *, verbosity: int = 0, env: dict[str, str] | None = None) -> InventoryRun:
+    """Runs ansible-inventory --list, with the checkout as the collection.
+
+    source: the inventory's path
+    env: environment variables besides the few that are always there
+    """
+    with tempfile.TemporaryDirectory(prefix="streamkap-neon-") as temporary:
+        program = Path(sys.executable).with_name("ansible-inventory")
+        command = [str(program), "--inventory", str(source), "--list", *["-v"] * verbosity]
+        run = _run(command, Path(temporary), env)
+    return InventoryRun(run.returncode, run.stdout, run.stderr)
+
+
+def _run(command: list[str], folder: Path, env: dict[str, str] | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**_environment(folder), **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
 
 
 def another_python(folder: Path) -> str:

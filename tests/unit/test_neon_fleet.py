@@ -197,7 +197,9 @@ class TestSelection:
         assert [branch["name"] for branch in fleet.projects[0]["branches"]] == ["main", "dev"]
 
     def test_leaves_out_what_is_excluded(self, look):
-        fleet, _asked = look(project="calm-0", branches=Names(["*"], ["br-main-*"]), databases=Names(exclude=["s*"]))
+        fleet, _asked = look(
+            project="calm-0", branches=Names(["*"], ["br-main-calm-0"]), databases=Names(exclude=["s*"])
+        )
         assert [branch["name"] for branch in fleet.projects[0]["branches"]] == ["dev"]
         assert fleet.projects[0]["branches"][0]["databases"] == [{"name": "billing", "owner": "billing_owner"}]
 
@@ -227,9 +229,14 @@ class TestSelection:
             ([], ["*"], set()),
         ],
     )
-    def test_by_patterns(self, include, exclude, held):
+    def test_by_patterns_of_names(self, include, exclude, held):
         names = Names(include, exclude)
         assert {name for name in ("shop", "Shop", "shop-eu", "a*b") if names.hold(name)} == held
+
+    def test_by_ids_that_are_whole(self):
+        assert Names(["calm-1"]).hold("shop", "calm-1")
+        assert not Names(["calm-*"]).hold("shop", "calm-1")
+        assert not Names(exclude=["calm-1"]).hold("shop", "calm-1")
 
 
 class TestWhatIsFound:

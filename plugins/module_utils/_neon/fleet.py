@@ -42,21 +42,20 @@ BRANCHES, DATABASES, ROLES = PARTS = ("branches", "databases", "roles")
 
 @dataclass(frozen=True)
 class Names:
-    """Which names are meant, by patterns of a shell that are for the whole of a name: ``*``, ``?``, ``[...]``.
+    """Which things are meant, by patterns of a shell that are for the whole of a name, ``*``, ``?``, ``[...]``, or by whole ids.
 
-    :param include: none means every name.
+    :param include: none means every thing.
     """
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
 
-    def hold(self, *names: str) -> bool:
-        """Whether a thing is meant that goes by any of these names."""
-        return (not self.include or _fit(self.include, names)) and not _fit(self.exclude, names)
+    def hold(self, name: str, thing_id: str = "") -> bool:
+        return (not self.include or _fit(self.include, name, thing_id)) and not _fit(self.exclude, name, thing_id)
 
 
-def _fit(patterns: Iterable[str], names: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+def _fit(patterns: Iterable[str], name: str, thing_id: str) -> bool:
+    return any(thing_id == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
 EVERY = Names()
@@ -131,7 +130,7 @@ def _list(api: NeonApi, wanted: Selection) -> list[dict[str, Any]]:
         return [api.project(wanted.project)]
     # Where one is made or removed meanwhile, the next page may hold one of this page again.
     every = {project["id"]: project for project in api.projects()}
-    return [project for project in every.values() if wanted.projects.hold(project["id"], project["name"])]
+    return [project for project in every.values() if wanted.projects.hold(project["name"], project["id"])]
 
 
 def _if_still_there(
@@ -168,7 +167,7 @@ def _choose(branches: list[dict[str, Any]], project_id: str, wanted: Selection) 
     chosen = [
         branch
         for branch in branches
-        if (wanted.branches.include or branch.get("default")) and wanted.branches.hold(branch["id"], branch["name"])
+        if (wanted.branches.include or branch.get("default")) and wanted.branches.hold(branch["name"], branch["id"])
     ]
     return sorted(chosen, key=lambda branch: (not branch.get("default"), branch["name"], branch["id"]))
 
