@@ -179,7 +179,9 @@ except ImportError:
 
 GROUP = "neon"
 
-DATABASE, BRANCH, PROJECT = "database", "branch", "project"
+DATABASE = "database"
+BRANCH = "branch"
+PROJECT = "project"
 _PARTS = {DATABASE: frozenset((BRANCHES, DATABASES)), BRANCH: frozenset((BRANCHES,)), PROJECT: frozenset()}
 
 # What all hosts have in common. As variables of the group, those that users give to it win.

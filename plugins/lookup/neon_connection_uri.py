@@ -40,7 +40,7 @@ options:
     default: false
 notes:
   - Ansible looks a variable up each time that something uses it. One request is sent for it where O(project) is an id, O(branch) is an id,
-    and O(database) and O(role) are given, as the inventory M(streamkap.neon.neon#inventory) has them all; up to four, if not.
+    and O(database) and O(role) are given, as the inventory P(streamkap.neon.neon#inventory) has them all; up to four, if not.
   - Neon must store passwords (C(store_passwords) of the project, which is its default). It knows no password of roles that were made by
     SQL without one.
 seealso:

@@ -132,7 +132,7 @@ class TestSentAgain:
     @pytest.mark.parametrize("method", METHODS)
     def test_what_is_locked_until_patience_is_over(self, asking, clock, method):
         with (
-            asking(in_turn((423, {"message": "project already has running conflicting operations"}))) as (api, _),
+            asking(in_turn((423, {"message": "project already has running conflicting operations"}))) as (api, _server),
             pytest.raises(Failure, match=f"After {PATIENCE} seconds it still holds: .* conflicting") as failed,
         ):
             send(api, method)
@@ -141,7 +141,7 @@ class TestSentAgain:
 
     @pytest.mark.parametrize("method", METHODS)
     def test_after_as_long_as_neon_says(self, asking, clock, method):
-        with asking(in_turn((429, {}, {"Retry-After": "17"}), (200, {}))) as (api, _):
+        with asking(in_turn((429, {}, {"Retry-After": "17"}), (200, {}))) as (api, _server):
             send(api, method)
         assert clock.slept[0] == 17
 
@@ -157,7 +157,7 @@ class TestSentAgain:
 
     @pytest.mark.parametrize("status", [500, 502, 504])
     def test_a_breakdown_of_what_only_reads(self, asking, status):
-        with asking(in_turn((status, {}), (200, {"read": True}))) as (api, _):
+        with asking(in_turn((status, {}), (200, {"read": True}))) as (api, _server):
             assert api.get("/x") == {"read": True}
 
     @pytest.mark.parametrize("method", CHANGING)
@@ -172,7 +172,7 @@ class TestSentAgain:
         assert "may have been carried out" in failed.value.hint
 
     def test_an_answer_that_is_lost_where_it_only_reads(self, asking):
-        with asking(in_turn(LOST, LOST, (200, {"read": True}))) as (api, _):
+        with asking(in_turn(LOST, LOST, (200, {"read": True}))) as (api, _server):
             assert api.get("/x") == {"read": True}
 
     @pytest.mark.parametrize("method", CHANGING)
@@ -208,7 +208,7 @@ class TestErrors:
     def test_are_data_as_well_as_words(self, asking):
         told = {"request_id": "r-1", "code": "ROLE_PASSWORD_NOT_AVAILABLE", "message": "no \x1b[31mpassword"}
         with (
-            asking(in_turn((422, told))) as (api, _),
+            asking(in_turn((422, told))) as (api, _server),
             pytest.raises(Failure) as failed,
         ):
             api.get("/projects/p")
@@ -219,7 +219,7 @@ class TestErrors:
 
     def test_know_the_request_by_its_header(self, asking):
         with (
-            asking(in_turn((500, "<html>gateway</html>", {"X-Request-ID": "r-2"}))) as (api, _),
+            asking(in_turn((500, "<html>gateway</html>", {"X-Request-ID": "r-2"}))) as (api, _server),
             pytest.raises(Failure, match=r"HTTP status 500") as failed,
         ):
             api.get("/x")
@@ -229,7 +229,7 @@ class TestErrors:
     @pytest.mark.parametrize(("method", "kind"), [("GET", Failure), ("PATCH", Unknown)])
     def test_tell_an_answer_of_somebody_else(self, asking, method, kind):
         with (
-            asking(in_turn((200, "<html>Log in to the hotel's network</html>"))) as (api, _),
+            asking(in_turn((200, "<html>Log in to the hotel's network</html>"))) as (api, _server),
             pytest.raises(kind, match="it is no JSON"),
         ):
             send(api, method)
@@ -310,14 +310,14 @@ class TestNames:
 
     def test_of_several_projects(self, asking):
         with (
-            asking(self.of({"id": "calm-1", "name": "shop"}, {"id": "calm-2", "name": "shop"})) as (api, _),
+            asking(self.of({"id": "calm-1", "name": "shop"}, {"id": "calm-2", "name": "shop"})) as (api, _server),
             pytest.raises(Failure, match="2 projects are called shop: calm-1, calm-2"),
         ):
             api.project("shop")
 
     def test_of_no_project(self, asking):
         with (
-            asking(self.of()) as (api, _),
+            asking(self.of()) as (api, _server),
             pytest.raises(Failure, match="no project shop that this API key may see"),
         ):
             api.project("shop")
@@ -361,7 +361,7 @@ class TestOperations:
     @pytest.mark.parametrize("status", ["failed", "error"])
     def test_that_fail_are_told(self, asking, clock, status):
         with (
-            asking(self.replies(status, error="no room")) as (api, _),
+            asking(self.replies(status, error="no room")) as (api, _server),
             pytest.raises(
                 Failure, match=r"o-1 \(start_compute on ep-1\) of the project p has failed: no room"
             ) as failed,
@@ -372,7 +372,7 @@ class TestOperations:
 
     def test_that_neon_says_it_will_take_up_are_waited_for_longer(self, asking, clock):
         with (
-            asking(self.replies("failed", retry_at="2026-11-25T12:00:00Z")) as (api, _),
+            asking(self.replies("failed", retry_at="2026-11-25T12:00:00Z")) as (api, _server),
             pytest.raises(Failure, match="has failed: Neon does not say why"),
         ):
             api.wait_for("p", [BEGUN])
@@ -380,7 +380,7 @@ class TestOperations:
 
     def test_that_hang_are_told(self, asking, clock):
         with (
-            asking(self.replies("running")) as (api, _),
+            asking(self.replies("running")) as (api, _server),
             pytest.raises(Failure, match=f"has not ended within {PATIENCE} seconds, it is running"),
         ):
             api.wait_for("p", [BEGUN, {**BEGUN, "id": "o-2"}])
@@ -418,7 +418,7 @@ class TestPace:
         monkeypatch.setattr(_neon_api, "Pace", lambda rate: Pace(rate, clock=clock, sleep=clock.sleep))
         with stub(in_turn((200, {}))) as server:
             api = NeonApi(KEY, server.url, clock=clock, sleep=clock.sleep)
-            for _ in range(50):
+            for _number in range(50):
                 api.get("/x")
         # A burst at once, and then one at a time.
         assert sum(clock.slept) == pytest.approx(30 * 60 / REQUESTS_A_MINUTE)
