@@ -18,7 +18,7 @@ JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration trust ways debezium debezium-with-java molecule lint docs bench clean
+.PHONY: help demo test unit integration api trust ways debezium debezium-with-java molecule lint docs bench clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -27,7 +27,7 @@ help: ## Show this list
 demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration trust ways debezium molecule lint ## Run all tests
+test: unit integration api trust ways debezium molecule lint ## Run all tests
 
 unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
 	@echo "Unit tests"
@@ -37,6 +37,11 @@ integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
 	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
+
+api: $(TEST)/.stamp ## Test against fakes of Neon's and Streamkap's API, the former validated by Neon's own description (needs npm; PG= and K= select)
+	@echo "APIs of Neon and Streamkap on PostgreSQL $(or $(PG),14 to 18)"
+	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(TEST)/bin/python -m pytest tests/api -n $(JOBS) --dist loadgroup $(SELECTION)
 
 # The page is of a whole run.
 trust: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/trust.md (PG= and K= select, and write nothing)

@@ -51,6 +51,7 @@ MODULES = (
     "readiness_info",
     "neon_project",
     "neon_role",
+    "neon_project_info",
 )
 
 # What is in a result for the task that comes next, and for no eye: Ansible then shows nothing of it, and registers all.
