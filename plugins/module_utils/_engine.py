@@ -250,15 +250,19 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     warnings: list[str] = []
     sent = _Sent()
     conflicts = losses = 0
-    has_waited = False
+    has_waited = was_refused = False
     while True:
         try:
             server, seen, logins = _look_and_log_in(session, stages, sent)
             try:
                 plans = stages.plans(seen, server, logins)
             except Failure as failure:
+                # What asks whether a role may do something, as pg_has_role does, knows of what was committed since the look began,
+                # and the rest of the look does not. Two looks in a row are not both overtaken.
+                was_refused, passing = True, not was_refused
                 # Where nothing was sent yet, a refusal of what was asked for tells so by itself.
-                raise failure.adding(str(sent)) if sent else failure from None
+                raise failure.adding(str(sent) if sent else "", passing) from None
+            was_refused = False
             plan = stages.as_one(plans) if resource is stages else plans[resource.key]
             first = first or plan
             outline = outline or _outline(session, stages, plans, server)
@@ -665,8 +669,9 @@ def _planned(session: Session, resource: Resource, found: Any, logins: dict[str,
     try:
         return resource.plan(found["seen"], Server(**found["server"]), logins)
     except Failure as failure:
+        # There was a plan before: somebody else was faster, or a look overtaken.
         session.roll_back()
-        raise failure.adding(str(sent)) from None
+        raise failure.adding(str(sent), passing=True) from None
 
 
 def _aftermath(

@@ -46,9 +46,13 @@ class Failure(Exception):
             **self.details,
         }
 
-    def adding(self, sentence: str) -> Failure:
-        """The same, which says something more."""
-        return Failure("%s %s" % (self.msg, sentence), self.hint, self.sqlstate, self.passing, **self.details)
+    def adding(self, sentence: str, passing: bool = False) -> Failure:
+        """The same, which says something more.
+
+        :param passing: whether it may pass, even where this by itself did not know so.
+        """
+        msg = "%s %s" % (self.msg, sentence) if sentence else self.msg
+        return Failure(msg, self.hint, self.sqlstate, self.passing or passing, **self.details)
 
 
 # Somebody else changed the same objects between our look and our transaction: looking and planning again settles it.
@@ -63,6 +67,8 @@ _CONFLICTS = {
     "42P06",  # duplicate_schema
     "42P07",  # duplicate_table
 }
+# "tuple concurrently updated", "could not find tuple for role 16385", "cache lookup failed for relation 16390", ...
+_OVERTAKEN = ("concurrently", "could not find tuple for", "cache lookup failed for", "could not open relation with OID")
 
 _HINTS = {
     "25006": "The server is read-only: connect to the primary.",
@@ -84,9 +90,10 @@ UNCHANGED = "Nothing was changed."
 def _is_conflict(error: Any) -> bool:
     """Whether a psycopg2 error may only mean that another session was faster.
 
-    PostgreSQL raises "tuple concurrently updated" as an internal error without a SQLSTATE of its own, in English only.
+    Where a row of a catalog changes or goes between two steps of a statement, PostgreSQL raises an internal error without a SQLSTATE of
+    its own, in English only.
     """
-    return error.pgcode in _CONFLICTS or (error.pgcode == "XX000" and "concurrently" in str(error))
+    return error.pgcode in _CONFLICTS or (error.pgcode == "XX000" and any(words in str(error) for words in _OVERTAKEN))
 
 
 def is_loss(error: Any) -> bool:

@@ -117,7 +117,18 @@ def test_sixteen_databases_of_one_server(shops: list[Database], figures: Figures
     check(at_once(tasks), figures, shared=of_roles)
     check(again := at_once(tasks), figures)
     assert changes(again) == 0
-    figures.add("runs_one_server", 2 * CROWD)
+    for module, options in AWAY:
+        away = [(module, {"dsn": shop.dsn, "state": "absent", **options}) for shop in shops]
+        if module == "slot":
+            away = [(module, {**its, "name": f"{SLOT}_{number}"}) for number, (_module, its) in enumerate(away)]
+        check(at_once(away), figures, shared=of_roles)
+    # Where SQL cannot make the user, it cannot drop it either.
+    roles = [ROLE, USER] if shops[0].server.major >= 16 else [ROLE]
+    for name in roles:
+        dropped = {"name": name, "state": "absent", "used_elsewhere": "keep"}
+        check(gone := at_once([("role", {"dsn": shop.dsn, **dropped}) for shop in shops]), figures)
+        assert changes(gone) == 1, name
+    figures.add("runs_one_server", (2 + len(AWAY) + len(roles)) * CROWD)
 
 
 @pytest.mark.postgres(18)
