@@ -75,6 +75,18 @@ options:
         until O(statement_timeout). So it is left out unless asked for. Needs O(connector_password).
     type: bool
     default: false
+  connector_running:
+    description:
+      - Whether the connector is to be running by now, so that it is a critical failure when nobody reads from the slot.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  slot_before:
+    description:
+      - What an earlier task of this module has returned as RV(slot). The check C(slot_progress) then tells whether the connector has
+        confirmed anything since, or whether WAL piles up. Needs O(connector_running).
+    type: dict
+    version_added: 0.2.0
   max_round_trip:
     description: From how many milliseconds on a round trip to the server is called slow.
     type: int
@@ -124,6 +136,21 @@ EXAMPLES = r"""
     schemas: [app]
     connector_password: "{{ streamkap_password }}"
   register: readiness
+
+- name: Once the connector was started, whether it reads
+  streamkap.neon.readiness_info:
+    schemas: [app]
+    connector_running: true
+  register: running
+  until: running.slot.active
+  retries: 12
+  delay: 5
+
+- name: And whether it gets on
+  streamkap.neon.readiness_info:
+    schemas: [app]
+    connector_running: true
+    slot_before: "{{ running.slot }}"
 
 - name: A connector that makes its own slot, snapshots read-only, and has no heartbeat table
   streamkap.neon.readiness_info:
@@ -412,6 +439,8 @@ def main() -> None:
             "signal_table": {"type": "str", "default": "streamkap.streamkap_signal"},
             "heartbeat_table": {"type": "str", "default": "streamkap.streamkap_heartbeat"},
             "read_slot": {"type": "bool", "default": False},
+            "connector_running": {"type": "bool", "default": False},
+            "slot_before": {"type": "dict"},
             "max_round_trip": {"type": "int", "default": 250},
             "max_transaction_age": {"type": "int", "default": 1800},
             "max_idle": {"type": "int", "default": 86400},

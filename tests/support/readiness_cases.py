@@ -566,6 +566,28 @@ def somebody_else_reads(ready: Ready) -> Iterator[Case]:
         yield Case()
 
 
+@breaks("slot_read")
+def a_connector_that_does_not_run(ready: Ready) -> Iterator[Case]:
+    with contextlib.ExitStack() as stack:
+        yield Case(options={"connector_running": True}, mend=lambda: stack.enter_context(ready.reading()))
+
+
+@breaks("slot_progress")
+def a_connector_that_confirms_nothing(ready: Ready) -> Iterator[Case]:
+    with contextlib.ExitStack() as reader:
+        reader.enter_context(ready.reading())
+        before = ready.look()["slot"]
+        ready.owner("SELECT pg_logical_emit_message(true, '', repeat('x', 100000))")
+
+        def mend() -> None:
+            reader.close()
+            eventually(lambda: not ready.look()["slot"]["active"])
+            ready.consume()
+            reader.enter_context(ready.reading())
+
+        yield Case(options={"connector_running": True, "slot_before": before}, mend=mend)
+
+
 @breaks("slot_in_use", 17, 18)
 def nobody_reads(ready: Ready) -> Iterator[Case]:
     eventually(lambda: (ready.look()["slot"]["idle_seconds"] or 0) >= 1)

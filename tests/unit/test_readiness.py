@@ -31,6 +31,8 @@ def readiness(**options: Any) -> Readiness:
         "signal_table": "streamkap.streamkap_signal",
         "heartbeat_table": "streamkap.streamkap_heartbeat",
         "read_slot": False,
+        "connector_running": False,
+        "slot_before": None,
         "max_transaction_age": 1800,
         "max_signal_rows": 10000,
     }
@@ -101,6 +103,12 @@ def test_a_name_that_is_none_is_refused() -> None:
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(Failure, match="max_transaction_age is -1"):
         readiness(max_transaction_age=-1)
+
+
+@pytest.mark.parametrize("before", [{}, {"lag_bytes": 5}, {"ready": True}])
+def test_what_is_no_earlier_look_at_the_slot_is_refused(before: dict[str, object]) -> None:
+    with pytest.raises(Failure, match="slot_before is not what an earlier look told"):
+        readiness(slot_before=before)
 
 
 def test_the_connectors_side_takes_a_password() -> None:

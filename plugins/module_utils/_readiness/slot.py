@@ -199,6 +199,50 @@ def slot_consumer(it: Subject) -> Outcome:
 
 
 @AREA.check(
+    "slot_read",
+    CRITICAL,
+    "The connector reads from the slot, where it is to be running.",
+    needs=("slot_complete",),
+    source=_SLOTS,
+)
+def slot_read(it: Subject) -> Outcome:
+    if not it.options.connector_running:
+        return skipped("Whether the connector is to be running was not said (connector_running).")
+    if it.slot["active"]:
+        return passed("It is being read, by the process %s." % it.slot["active_pid"])
+    return failed(
+        "Nobody reads from it.",
+        "Look at the connector's status and its log in Streamkap. A connector that has just been started takes some seconds.",
+        objects=[it.options.slot],
+    )
+
+
+@AREA.check(
+    "slot_progress",
+    WARNING,
+    "The connector confirms what it has read since the earlier look.",
+    needs=("slot_read",),
+    source="https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-wal-disk-space",
+)
+def slot_progress(it: Subject) -> Outcome:
+    """WAL that is written while nothing is confirmed is kept, and more and more of it."""
+    slot, before = it.slot, it.options.slot_before
+    if before is None:
+        return skipped("There is no earlier look to compare with (slot_before).")
+    confirmed, lag = slot["confirmed_flush_lsn"], _bytes(slot["lag_bytes"])
+    if confirmed != before["confirmed_flush_lsn"]:
+        return passed("It has confirmed what was written until %s, and is %s behind." % (confirmed, lag))
+    if slot["lag_bytes"] <= (before["lag_bytes"] or 0):
+        return passed("Nothing was written that it could confirm; it is %s behind." % lag)
+    return failed(
+        "WAL was written, and it has confirmed nothing since: it is %s behind." % lag,
+        "Look again in a minute, as often as connectors confirm at the least. On a database whose captured tables seldom change, use "
+        "heartbeats.",
+        objects=[it.options.slot],
+    )
+
+
+@AREA.check(
     "slot_in_use", WARNING, "The connector has read from the slot lately.", needs=("slot_complete",), source=_SLOTS
 )
 def slot_in_use(it: Subject) -> Outcome:

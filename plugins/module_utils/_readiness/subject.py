@@ -36,6 +36,8 @@ class Options:
 
     :param role: whom remedies grant to, where the user is a member of it.
     :param publication: empty when it is not looked at; and so the slot.
+    :param connector_running: whether the slot is to be read by now.
+    :param slot_before: what an earlier look told of the slot, if there was one.
     :param limits: thresholds by the name of their option.
     """
 
@@ -49,6 +51,8 @@ class Options:
     signal_table: QualifiedName | None
     heartbeat_table: QualifiedName | None
     read_slot: bool
+    connector_running: bool
+    slot_before: dict[str, Any] | None
     limits: dict[str, int]
 
 

@@ -68,6 +68,8 @@ class Readiness:
     :param schemas: their tables are to be captured, and the single ``tables``, but not ``exclude_tables``.
     :param publication: empty when it is not to be looked at; and so the next three.
     :param read_slot: whether the slot may be read, without taking anything out of it, where nothing else tells.
+    :param connector_running: whether the connector is to be running by now.
+    :param slot_before: the slot as an earlier look told it, to see whether the connector gets on.
     :param limits: from where on something is too much; see the documentation of the module.
     """
 
@@ -84,11 +86,18 @@ class Readiness:
         signal_table: str,
         heartbeat_table: str,
         read_slot: bool,
+        connector_running: bool,
+        slot_before: dict[str, Any] | None,
         **limits: int,
     ) -> None:
         for name, value in limits.items():
             if value < 0:
                 raise Failure("%s is %d." % (name, value), hint="Give 0 or more.")
+        if slot_before is not None and not {"confirmed_flush_lsn", "lag_bytes"} <= slot_before.keys():
+            raise Failure(
+                "slot_before is not what an earlier look told of the slot.",
+                hint="Give the key slot of what a task of streamkap.neon.readiness_info has returned.",
+            )
         self.options = Options(
             user=check_name(connector_user, "role"),
             role=check_name(connector_role, "role"),
@@ -100,6 +109,8 @@ class Readiness:
             signal_table=QualifiedName.parse(signal_table) if signal_table else None,
             heartbeat_table=QualifiedName.parse(heartbeat_table) if heartbeat_table else None,
             read_slot=read_slot,
+            connector_running=connector_running,
+            slot_before=slot_before,
             limits=limits,
         )
         self.connector = (self.options.user, connector_password) if connector_password else None
