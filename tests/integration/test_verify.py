@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from support.hurting import PASSWORD, SLOT, USER, VARIABLES, make_user_where_sql_cannot
 from support.modules import PlaybookRun, run_playbook
 from support.neon import Database
+from support.readiness_cases import Ready
 
 Play = Callable[..., PlaybookRun]
 
@@ -51,6 +54,45 @@ def test_a_database_that_was_set_up_is_ready_and_nothing_is_changed(play: Play) 
     assert "is ready to be captured" in run.stdout
     assert "0 critical failures" in run.stdout
     assert PASSWORD not in run.stdout + run.stderr
+
+
+@pytest.mark.postgres(14, 18)
+def test_a_connector_that_is_to_be_running_is_waited_for(database: Database, play: Play) -> None:
+    running = {"cdc_connector_running": True, "cdc_connector_timeout": 10}
+    assert play("setup").rc == 0
+    run = play("verify", **running)
+    assert run.rc == 2
+    assert "CRITICAL slot_read" in run.stdout
+    assert "slot_progress" in run.stdout.partition("Skipped:")[2]
+
+    ready = Ready(database, [])
+    with ready.reading(password=PASSWORD):
+        run = play("verify", **running)
+        assert (run.rc, run.changed) == (0, 0), run.stdout
+        assert "slot_progress" not in run.stdout
+        # It reads, and confirms nothing of what is written all the time.
+        with writing(database):
+            run = play("verify", **running)
+    assert run.rc == 0, run.stdout
+    assert "WARNING slot_progress" in run.stdout
+
+
+@contextlib.contextmanager
+def writing(database: Database) -> Iterator[None]:
+    """Somebody writes what no connector is told of."""
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.wait(0.2):
+            database.sql("SELECT pg_logical_emit_message(false, '', repeat('x', 10000))")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        writer.join()
 
 
 @pytest.mark.postgres(14, 18)
