@@ -17,7 +17,7 @@ import pytest
 
 from support.hurting import PASSWORD, SLOT, USER, VARIABLES, make_user_where_sql_cannot
 from support.modules import PlaybookRun, run_playbook
-from support.neon import Database
+from support.neon import Database, quoted
 from support.readiness_cases import Ready
 
 Play = Callable[..., PlaybookRun]
@@ -298,6 +298,10 @@ def test_the_fact_is_the_same_from_main_and_from_verify(database: Database, tmp_
         "slot": SLOT,
         "publication": "streamkap_pub",
         "ssh_tunnel": False,
+        "ssh_host": None,
+        "ssh_port": None,
+        "ssh_user": None,
+        "password_prefix": "",
         "binary_handling_mode": "bytes",
         "schemas": ["billing"],
         "tables": ["app.orders"],
@@ -323,6 +327,41 @@ def test_the_fact_is_the_same_from_main_and_from_verify(database: Database, tmp_
         "binary.handling.mode": "bytes",
         "ssh.enabled": False,
     }
+
+
+@pytest.mark.postgres(16)
+def test_through_a_tunnel_neon_is_told_the_endpoint_in_the_password(database: Database, tmp_path: Path) -> None:
+    database.admin(f"ALTER DATABASE {quoted(database.name)} SET neon.project_id = 'emulated-project-1'")
+    given = {
+        "cdc_dsn": database.dsn,
+        "cdc_login_host": "ep-cool-darkness-123456.us-east-2.aws.neon.tech",
+        "cdc_connect_params": {"hostaddr": "127.0.0.1"},
+        "cdc_ssl_mode": "disable",
+        "cdc_ssh_host": "bastion.example.com",
+        "cdc_ssh_port": 2222,
+        "cdc_output_dir": str(tmp_path),
+    }
+    run = run_playbook("streamkap.neon.setup", extra_vars=VARIABLES | given)
+    assert run.rc == 0, run.stdout
+    (folder,) = (tmp_path / "localhost").iterdir()
+    config = json.loads((folder / "connector.json").read_text())["config"]
+    assert {key: value for key, value in config.items() if key.startswith("ssh.")} == {
+        "ssh.enabled": True,
+        "ssh.host": "bastion.example.com",
+        "ssh.port": 2222,
+        "ssh.user": "streamkap",
+    }
+    prefix = "endpoint=ep-cool-darkness-123456;"
+    assert re.search(rf"^ {{2}}Password +{prefix}\(that of cdc_password\)$", run.stdout, re.M)
+    assert re.search(r"^ {2}SSH Host +bastion\.example\.com$", run.stdout, re.M)
+    for page in ("connector.html", "connector.md"):
+        assert f"behind {prefix} without a space" in (folder / page).read_text()
+    rotation = run_playbook(
+        "streamkap.neon.rotate_password",
+        extra_vars={**VARIABLES, **given, "cdc_password_file": str(tmp_path / "password")},
+    )
+    assert rotation.rc == 0, rotation.stdout
+    assert re.search(rf"^ {{2}}Password +{prefix}in ", rotation.stdout, re.M)
 
 
 @pytest.mark.postgres(14, 18)
