@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 
 import pytest
 
@@ -24,6 +26,7 @@ from support.hurting import (
 from support.modules import run_playbook
 from support.neon import Database
 from support.pgoutput import changes
+from support.readiness_cases import Ready
 
 
 def test_teardown_takes_everything_back_and_the_second_changes_nothing(database: Database) -> None:
@@ -41,6 +44,25 @@ def test_teardown_takes_everything_back_and_the_second_changes_nothing(database:
     assert remaining == before
     second = run_playbook("streamkap.neon.teardown", extra_vars=variables(database))
     assert (second.rc, second.changed) == (0, 0), second.stdout
+
+
+@pytest.mark.postgres(18)
+def test_teardown_waits_for_a_connector_that_was_just_stopped(database: Database) -> None:
+    given = VARIABLES | {"cdc_dsn": database.dsn}
+    assert run_playbook("streamkap.neon.setup", extra_vars=given).rc == 0
+    with contextlib.ExitStack() as reader:
+        reader.enter_context(Ready(database, []).reading(password=PASSWORD))
+        at_once = run_playbook("streamkap.neon.teardown", extra_vars=given)
+        assert (at_once.rc, at_once.changed) == (2, 0), at_once.stdout
+        in_vain = run_playbook("streamkap.neon.teardown", extra_vars=given | {"cdc_release_timeout": 1})
+        assert (in_vain.rc, in_vain.changed) == (2, 0), in_vain.stdout
+        # Two looks were made by then, and this is to be seen by the second one.
+        stop = threading.Timer(4, reader.close)
+        stop.start()
+        waited = run_playbook("streamkap.neon.teardown", extra_vars=given | {"cdc_release_timeout": 60})
+        stop.join()
+    assert (waited.rc, waited.changed > 0) == (0, True), waited.stdout
+    assert "FAILED - RETRYING" in waited.stdout
 
 
 def test_a_check_shows_the_whole_plan_and_leaves_everything_as_it_was(database: Database) -> None:
