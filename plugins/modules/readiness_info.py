@@ -142,9 +142,6 @@ EXAMPLES = r"""
     schemas: [app]
     connector_running: true
   register: running
-  until: running.slot.active
-  retries: 12
-  delay: 5
 
 - name: And whether it gets on
   streamkap.neon.readiness_info:
