@@ -30,7 +30,24 @@ ORGANIZATION = "org-of-the-tests"
 PASSWORD = "npg_Role-of-the-tests-4"
 OWNER = "neondb_owner"
 
+REGION = "aws-us-east-2"
+
 _PROJECTS_A_PAGE = 400
+
+# What Neon's description requires of answers, and nobody here asks for.
+_BEGINNING = "2026-01-01T00:00:00Z"
+_SINCE = {"created_at": _BEGINNING, "updated_at": _BEGINNING}
+_COUNTERS = (
+    "active_time",
+    "active_time_seconds",
+    "compute_time_seconds",
+    "cpu_used_sec",
+    "written_data_bytes",
+    "data_transfer_bytes",
+    "data_storage_bytes_hour",
+    "branch_logical_size_limit",
+    "branch_logical_size_limit_bytes",
+)
 
 
 @dataclass
@@ -42,6 +59,7 @@ class Branch:
 
     id: str
     name: str
+    project_id: str
     default: bool = False
     protected: bool = False
     databases: dict[str, str] = field(default_factory=dict)
@@ -52,15 +70,43 @@ class Branch:
         number = len(self.computes) or ""
         endpoint_id = f"ep-{self.id.removeprefix('br-')}{number}"
         told = {
+            **_SINCE,
             "id": endpoint_id,
+            "project_id": self.project_id,
             "branch_id": self.id,
+            "region_id": REGION,
             "host": f"{endpoint_id}.us-east-2.aws.neon.tech",
+            "proxy_host": "us-east-2.aws.neon.tech",
             "type": "read_write",
             "current_state": "idle",
             "disabled": False,
+            "autoscaling_limit_min_cu": 0.25,
+            "autoscaling_limit_max_cu": 2,
             "suspend_timeout_seconds": 0,
+            "pooler_enabled": False,
+            "pooler_mode": "transaction",
+            "passwordless_access": True,
+            "provisioner": "k8s-neonvm",
+            "creation_source": "console",
+            "settings": {},
         }
         self.computes.append({**told, **more})
+
+    @property
+    def told(self) -> dict[str, object]:
+        return {
+            **_SINCE,
+            **dict.fromkeys(("active_time_seconds", "compute_time_seconds", "cpu_used_sec", "written_data_bytes"), 0),
+            "data_transfer_bytes": 0,
+            "id": self.id,
+            "project_id": self.project_id,
+            "name": self.name,
+            "default": self.default,
+            "protected": self.protected,
+            "current_state": "ready",
+            "state_changed_at": _BEGINNING,
+            "creation_source": "console",
+        }
 
 
 @dataclass
@@ -80,7 +126,7 @@ class Project:
 
     def branch(self, name: str, databases: dict[str, str] | None = None) -> Branch:
         """Makes one of the default branch."""
-        branch = Branch(f"br-{name}-{self.id}", name, databases=dict(databases or self.main.databases))
+        branch = Branch(f"br-{name}-{self.id}", name, self.id, databases=dict(databases or self.main.databases))
         branch.compute()
         self.branches.append(branch)
         return branch
@@ -88,10 +134,19 @@ class Project:
     @property
     def told(self) -> dict[str, object]:
         return {
+            **_SINCE,
+            **dict.fromkeys(_COUNTERS, 0),
             "id": self.id,
             "name": self.name,
             "org_id": self.organization,
-            "region_id": "aws-us-east-2",
+            "owner_id": self.organization,
+            "region_id": REGION,
+            "platform_id": "aws",
+            "proxy_host": "us-east-2.aws.neon.tech",
+            "provisioner": "k8s-neonvm",
+            "creation_source": "console",
+            "consumption_period_start": _BEGINNING,
+            "consumption_period_end": _BEGINNING,
             "pg_version": self.pg_version,
             "store_passwords": True,
             "history_retention_seconds": 86400,
@@ -145,10 +200,12 @@ class Console(contextlib.AbstractContextManager):
     ) -> Project:
         """Makes one with a default branch, its compute, and these databases of neondb_owner."""
         number = next(self._numbers)
-        main = Branch(f"br-calm-sea-{number:06}", "main", default=True, databases=dict.fromkeys(databases, OWNER))
+        project_id = f"shiny-wind-{number:06}"
+        owned = dict.fromkeys(databases, OWNER)
+        main = Branch(f"br-calm-sea-{number:06}", "main", project_id, default=True, databases=owned)
         main.compute()
         settings = {"enable_logical_replication": logical_replication, "allowed_ips": {"ips": []}}
-        project = Project(f"shiny-wind-{number:06}", name, settings, [main], **more)
+        project = Project(project_id, name, settings, [main], **more)
         self.projects.append(project)
         return project
 
@@ -158,7 +215,7 @@ class Console(contextlib.AbstractContextManager):
         if key not in (KEY, PERSONAL_KEY) or revoked:
             return 401, {"code": "", "message": "authorization failed", "request_id": "r-401"}
         if not self._in_time():
-            return 429, {"message": "rate limit exceeded"}, {"Retry-After": "1"}
+            return 429, {"code": "", "message": "rate limit exceeded"}, {"Retry-After": "1"}
         if request.path == "/projects":
             return self._list(request, key)
         place = [unquote(part) for part in request.path.split("/")[2:]]
@@ -172,14 +229,24 @@ class Console(contextlib.AbstractContextManager):
         if place[1] == "endpoints":
             return 200, {"endpoints": [compute for branch in project.branches for compute in branch.computes]}
         if len(place) == 2:
-            return 200, {"branches": [self._told(branch, project) for branch in project.branches], "pagination": {}}
+            return 200, {"branches": [branch.told for branch in project.branches], "annotations": {}, "pagination": {}}
         branch = next((found for found in project.branches if found.id == place[2]), None)
         if not branch:
             return 404, {"code": "", "message": "branch not found", "request_id": "r-404"}
         if place[3] == "databases":
-            return 200, {"databases": [{"name": name, "owner_name": owner} for name, owner in branch.databases.items()]}
+            return 200, {
+                "databases": [
+                    {"id": number, "branch_id": branch.id, "name": name, "owner_name": owner, **_SINCE}
+                    for number, (name, owner) in enumerate(branch.databases.items())
+                ]
+            }
         names = sorted(set(branch.databases.values()))
-        return 200, {"roles": [{"name": name, "protected": False, "password": PASSWORD} for name in names]}
+        return 200, {"roles": [self.role(branch, name, PASSWORD) for name in names]}
+
+    @staticmethod
+    def role(branch: Branch, name: str, password: str | None = None) -> dict[str, object]:
+        told = {"branch_id": branch.id, "name": name, "protected": False, "authentication_method": "password", **_SINCE}
+        return {**told, "password": password} if password else told
 
     def _in_time(self) -> bool:
         if not self.limit:
@@ -199,6 +266,7 @@ class Console(contextlib.AbstractContextManager):
         if key == PERSONAL_KEY and "org_id" not in request.query:
             return 400, {
                 "code": "",
+                "request_id": "r-400",
                 "message": "org_id is required, you can find it on your organization settings page",
             }
         search, begin = request.query.get("search", ""), int(request.query.get("cursor", 0))
@@ -209,17 +277,6 @@ class Console(contextlib.AbstractContextManager):
         ]
         end = begin + min(int(request.query.get("limit", 10)), _PROJECTS_A_PAGE)
         return 200, {"projects": fitting[begin:end], "pagination": {"cursor": str(min(end, len(fitting)))}}
-
-    @staticmethod
-    def _told(branch: Branch, project: Project) -> dict[str, object]:
-        return {
-            "id": branch.id,
-            "project_id": project.id,
-            "name": branch.name,
-            "default": branch.default,
-            "protected": branch.protected,
-            "current_state": "ready",
-        }
 
     @staticmethod
     def _connection_uri(project: Project, query: dict[str, str]) -> Reply:

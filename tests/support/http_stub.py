@@ -72,8 +72,10 @@ def stub(reply: Callable[[Request], Reply]) -> Iterator[Stub]:
                 return
             status, told, *more = said
             text = (told if isinstance(told, str) else json.dumps(told)).encode()
+            kind = "text/html" if isinstance(told, str) else "application/json"
+            usual = {"Content-Length": str(len(text)), "Content-Type": kind}
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(text)), **(more[0] if more else {})}.items():
+            for name, value in {**usual, **(more[0] if more else {})}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text)

@@ -86,7 +86,7 @@ class Server:
         )
         try:
             self._copy_of_primary() if self.primary else self._initdb()
-            self.port = _free_port()
+            self.port = free_port()
             self._start()
         except BaseException:
             self.__exit__()
@@ -281,7 +281,7 @@ def _memory() -> str | None:
     return folder if roomy and not file_system.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK) else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
