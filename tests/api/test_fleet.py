@@ -30,9 +30,7 @@ def shops(server: Server, console: Console) -> Iterator[list[Database]]:
         make_user_where_sql_cannot(server)
         shops = [neon.fresh_database(server) for _number in range(SIZE)]
         for shop in shops:
-            project = console.project(shop.name, (shop.name,))
-            project.main.computes[0]["host"] = server.host
-            project.main.servers[shop.name] = shop.dsn
+            console.real_project(shop)
         yield shops
 
 

@@ -9,7 +9,7 @@ database    a fresh Database (support/neon.py) of neondb_owner on it, with the a
 databases   makes more of them: databases(shop=True, neon=False)
 standby     the same database on a hot standby of the server; call standby.server.catch_up() after writing
 run         runs a module as neondb_owner in `database`: run("slot", name="s", check=True)
-console     Neon's API, as far as a fleet is read by it (support/console.py)
+console     Neon's API in small, judged by Neon's own description of it (support/console.py); needs npm
 
 Markers: `@pytest.mark.database(shop=False, neon=True)` says what `database` is like: without the application, and
 recognised as Neon's. `@pytest.mark.postgres(16, 17, 18)` restricts a test to these versions.
@@ -23,11 +23,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from . import binaries, neon
+from . import binaries, neon, prism
 from .console import Console
 from .modules import run_module
 from .neon import Database
 from .postgres import Server
+from .prism import Judge
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -92,7 +93,16 @@ def run(database: Database) -> Callable[..., dict[str, object]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def judge() -> Iterator[Judge]:
+    if prism.lacks_npm():
+        pytest.skip("Neon's API was not tried: npm, or node, is not here")
+    with Judge() as judge:
+        yield judge
+
+
 @pytest.fixture
-def console() -> Iterator[Console]:
-    with Console() as console:
+def console(judge: Judge) -> Iterator[Console]:
+    with Console(judge) as console:
         yield console
+    assert not console.violations

@@ -85,7 +85,11 @@ def stub(reply: Callable[[Request], Reply]) -> Iterator[Stub]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        # As many may knock at once as an inventory asks side by side, and more.
+        request_queue_size = 128
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         seen = Stub(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()

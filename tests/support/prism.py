@@ -5,7 +5,8 @@
 """Neon's own description of its API, as a judge between who asks and who answers.
 
 Prism (https://github.com/stoplightio/prism) stands between the two, and says of each request and of each answer whether it is as the
-description has it. Both come from npm, in these versions, into .cache/prism, and are not kept in the repository.
+description has it. What the description does not name in a request, and does not forbid either, is a violation here: Neon would
+overlook it. Both come from npm, in these versions, into .cache/prism, and are not kept in the repository.
 
     with Judge() as judge:
         judge.upstream = lambda request: (200, {"projects": []})
@@ -29,6 +30,8 @@ from dataclasses import dataclass
 from typing import TextIO
 from urllib.parse import urlencode
 
+import yaml
+
 from .binaries import ROOT
 from .http_stub import Reply, Request, stub
 from .postgres import free_port
@@ -38,6 +41,9 @@ CACHE = ROOT / ".cache" / "prism"
 PACKAGES = {"@stoplight/prism-cli": "5.14.2", "@neondatabase/api-client": "2.7.3"}
 PROGRAM = CACHE / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
 DESCRIPTION = CACHE / "node_modules" / "@neondatabase" / "api-client" / "public-v2-for-users.gen.yaml"
+
+# They are between who asks and his server, and nobody else's.
+OF_THE_CONNECTION = ("host", "content-length", "connection")
 
 # It ends with this process, however that ends.
 WATCHER = '"$@" & read -r _; kill $!'
@@ -89,6 +95,13 @@ def install() -> None:
         stamp.write_text(json.dumps(PACKAGES))
 
 
+def _fits(template: str, path: str) -> bool:
+    described, asked = template.split("/"), path.split("/")
+    return len(described) == len(asked) and all(
+        part == given or part.startswith("{") for part, given in zip(described, asked, strict=True)
+    )
+
+
 class Judge(contextlib.ExitStack):
     """
     :param upstream: answers what is asked.
@@ -99,6 +112,7 @@ class Judge(contextlib.ExitStack):
     def __enter__(self) -> Judge:
         super().__enter__()
         install()
+        self._description = yaml.load(DESCRIPTION.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         answering = self.enter_context(stub(lambda request: self.upstream(request)))
         self._port = free_port()
         self._log: TextIO = self.enter_context(tempfile.TemporaryFile("w+", prefix="prism-"))
@@ -121,7 +135,7 @@ class Judge(contextlib.ExitStack):
     def ask(self, request: Request) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         with contextlib.closing(connection):
-            headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
+            headers = {name: value for name, value in request.headers.items() if name not in OF_THE_CONNECTION}
             path = request.path + ("?" + urlencode(request.query) if request.query else "")
             body = None if request.body is None else json.dumps(request.body)
             connection.request(request.method, path, body, headers)
@@ -130,13 +144,45 @@ class Judge(contextlib.ExitStack):
             text = response.read().decode()
         return Answer(response.status, told, text, self._violations(request, told, text))
 
-    @staticmethod
-    def _violations(request: Request, headers: dict[str, str], text: str) -> list[str]:
+    def _violations(self, request: Request, headers: dict[str, str], text: str) -> list[str]:
         found = [f"{request}: {violation}" for violation in json.loads(headers.get("sl-violations", "[]"))]
         # What Prism itself answers: it does not know the path, for instance, or the double broke down.
         if text.startswith('{"type":'):
             found.append(f"{request}: {text}")
+        return found + [f"{request}: {name} is not described" for name in self._undescribed(request)]
+
+    def _undescribed(self, request: Request) -> list[str]:
+        """The parameters and the keys of the body that nobody will look at."""
+        template = next((path for path in self._description["paths"] if _fits(path, request.path)), None)
+        operation = self._description["paths"].get(template, {}).get(request.method.lower())
+        if not operation:
+            return []
+        shared = self._description["paths"][template].get("parameters", [])
+        parameters = {self._resolved(parameter)["name"] for parameter in [*shared, *operation.get("parameters", [])]}
+        content = self._resolved(operation.get("requestBody", {})).get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        return sorted(set(request.query) - parameters) + self._unknown_keys(request.body, schema, "")
+
+    def _unknown_keys(self, value: object, schema: dict[str, object], where: str) -> list[str]:
+        schema = self._resolved(schema)
+        if not isinstance(value, dict):
+            return []
+        properties = schema.get("properties", {})
+        found = []
+        for key, item in value.items():
+            if key in properties:
+                found += self._unknown_keys(item, properties[key], f"{where}{key}.")
+            else:
+                found.append(f"{where}{key}")
         return found
+
+    def _resolved(self, described: dict[str, object]) -> dict[str, object]:
+        while "$ref" in described:
+            found = self._description
+            for part in str(described["$ref"]).removeprefix("#/").split("/"):
+                found = found[part]
+            described = found
+        return described
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
