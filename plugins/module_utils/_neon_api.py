@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Callable
 
 from ansible.module_utils.basic import env_fallback
@@ -279,7 +280,29 @@ class NeonApi:
                 raise _unfinished(project_id, operation, self._patience)
             self._sleep(min(_FIRST_PAUSE * 2**looks, _LONGEST_PAUSE, max(deadline - now, 0)))
             looks += 1
-            operation = self.get(path("/projects/%s/operations/%s", project_id, operation["id"]))["operation"]
+            with accepted():
+                operation = self.get(path("/projects/%s/operations/%s", project_id, operation["id"]))["operation"]
+
+
+@contextmanager
+def accepted() -> Iterator[None]:
+    """Whatever fails here, what was asked for is under way, and who reads of the failure has to know."""
+    try:
+        yield
+    except Failure as failure:
+        raise failure.adding(_ACCEPTED) from None
+
+
+@contextmanager
+def looking_after(unknown: Unknown) -> Iterator[None]:
+    """Whatever fails here, what may have been carried out is what matters."""
+    try:
+        yield
+    except Failure as failure:
+        raise unknown.adding("The look afterwards failed too: %s" % failure.msg) from None
+
+
+_ACCEPTED = "What was asked for was accepted, and may still come about."
 
 
 def pick_branch(branches: list[dict[str, Any]], project_id: str, named: str | None) -> dict[str, Any]:
@@ -326,8 +349,8 @@ def _unfinished(project_id: str, operation: Mapping[str, Any], patience: float) 
             if failed
             else "has not ended within %d seconds, it is %s" % (patience, operation["status"]),
         ),
-        hint="What was asked for was accepted, and may still come about. Look at the project's operations in Neon's console, and run "
-        "again: it looks first and does only what is still to do.",
+        hint="%s Look at the project's operations in Neon's console, and run again: it looks first and does only what is still to do."
+        % _ACCEPTED,
         operation={key: operation.get(key) for key in ("id", "action", "status", "error", "endpoint_id", "branch_id")},
     )
 
@@ -344,9 +367,10 @@ _UNKNOWN = "It may have been carried out all the same. Run again: it looks first
 
 def _unreadable(method: str, where: str, answer: Answer) -> Failure:
     kind = Failure if method == "GET" else Unknown
+    hint = "Is neon_api_url right, and is nothing between here and there that answers in Neon's place?"
     return kind(
         "The answer to %s %s is not one of Neon's API: it is no JSON." % (method, where),
-        hint="Is neon_api_url right, and is nothing between here and there that answers in Neon's place?",
+        hint=hint if method == "GET" else "%s %s" % (hint, _UNKNOWN),
         error={"code": None, "message": None, "request_id": None, "status": answer.status},
     )
 

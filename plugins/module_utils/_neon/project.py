@@ -16,7 +16,7 @@ from typing import Any, Callable
 from .._api_task import Outcome
 from .._errors import Failure
 from .._http import path
-from .._neon_api import NeonApi, Unknown
+from .._neon_api import NeonApi, Unknown, accepted, looking_after
 from .._sql import listed
 
 _WRITE_ENTRIES = "Write an address (203.0.113.7), a range (203.0.113.1-203.0.113.9) or a network (203.0.113.0/24)."
@@ -247,7 +247,8 @@ def _send(
     try:
         operations = api.change("PATCH", where, _body(todo)).get("operations", [])
     except Unknown as unknown:
-        seen = api.project(project["id"])
+        with looking_after(unknown):
+            seen = api.project(project["id"])
         if plan(desired, seen.get("settings") or {}).settings:
             raise unknown.adding("Looked at afterwards, the project's settings were as before.") from None
         operations = api.running(project["id"])
@@ -261,7 +262,8 @@ def _send(
             raise failure.adding("Restricting addresses (IP Allow) needs Neon's plan Scale.") from None
         raise
     api.wait_for(project["id"], operations)
-    project = api.project(project["id"])
+    with accepted():
+        project = api.project(project["id"])
     if plan(desired, project.get("settings") or {}).settings:
         raise Failure(
             "Neon accepted the settings of the project %s, and does not have them now." % project["id"],

@@ -14,7 +14,7 @@ from typing import Any
 from .._api_task import Outcome
 from .._errors import Failure
 from .._http import path
-from .._neon_api import NeonApi, Unknown
+from .._neon_api import NeonApi, Unknown, accepted, looking_after
 from .._sql import listed
 
 _LONGEST_NAME = 63  # bytes, as PostgreSQL has it
@@ -80,10 +80,10 @@ def converge(api: NeonApi, project_named: str, branch_named: str | None, desired
     )
     if check_mode:
         return outcome
-    password = place.reset_password() if role else place.create()
+    made = place.reset_password() if role else place.create()
     if not role:
         outcome.warnings.append(PRIVILEGES % desired.name)
-    outcome.result = {"role": _described(place, place.look()), "password": password}
+    outcome.result = {"role": _described(place, made), "password": made["password"]}
     return outcome
 
 
@@ -120,12 +120,14 @@ class _Place:
             )
         )
 
-    def create(self) -> str:
-        """:returns: the generated password."""
+    def create(self) -> dict[str, Any]:
+        """:returns: the role, with the generated password."""
         try:
             answer = self.api.change("POST", self._roles, {"role": {"name": self.name}})
         except Unknown as unknown:
-            if not self.look():
+            with looking_after(unknown):
+                role = self.look()
+            if not role:
                 raise unknown.adding("Looked at afterwards, there was no such role.") from None
             raise Failure(
                 "%s The role %s is there, and its password was in the answer that did not come."
@@ -133,10 +135,10 @@ class _Place:
                 hint=_LOST_PASSWORD,
                 **unknown.details,
             ) from None
-        return self._password(answer)
+        return self._with_password(answer)
 
-    def reset_password(self) -> str:
-        """:returns: the new password."""
+    def reset_password(self) -> dict[str, Any]:
+        """:returns: the role, with the new password."""
         try:
             answer = self.api.change("POST", self._role + "/reset_password")
         except Unknown as unknown:
@@ -145,9 +147,9 @@ class _Place:
                 hint=_LOST_PASSWORD,
                 **unknown.details,
             ) from None
-        return self._password(answer)
+        return self._with_password(answer)
 
-    def _password(self, answer: dict[str, Any]) -> str:
+    def _with_password(self, answer: dict[str, Any]) -> dict[str, Any]:
         try:
             # It is ready when the last one has ended.
             self.api.wait_for(self.project["id"], answer.get("operations", []))
@@ -155,20 +157,24 @@ class _Place:
             raise failure.adding(
                 "The password of the role %s was given, and is lost. %s" % (self.name, _LOST_PASSWORD)
             ) from None
-        password = (answer.get("role") or {}).get("password")
-        if not password:
+        role = answer.get("role") or {}
+        if not role.get("password"):
             raise Failure("Neon has made the role %s, and did not tell its password." % self.name, hint=_LOST_PASSWORD)
-        return password
+        return role
 
     def delete(self) -> None:
         try:
             answer = self.api.change("DELETE", self._role)
         except Unknown as unknown:
-            if self.look():
+            with looking_after(unknown):
+                remains = self.look()
+            if remains:
                 raise unknown.adding("Looked at afterwards, the role was still there.") from None
             return
         self.api.wait_for(self.project["id"], answer.get("operations", []))
-        if self.look():
+        with accepted():
+            remains = self.look()
+        if remains:
             raise Failure(
                 "Neon accepted to delete the role %s, and still has it." % self.name,
                 hint="Look at it in Neon's console, and run again.",
