@@ -146,7 +146,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "branch": {"type": "str"},
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "reset_password": {"type": "bool", "default": False},
+    # The option holds no secret, which its name suggests.
+    "reset_password": {"type": "bool", "default": False, "no_log": False},
     "allow_restart": {"type": "bool", "default": False},
 }
 

@@ -310,6 +310,8 @@ class TestFailures:
         self, console: Console, project: Project, given: Set, reply: object
     ) -> None:
         console.fail("PATCH", project.id, reply, carried_out=True)
+        # Long enough to be seen.
+        console.operation_seconds = 3
         told = given(**ENABLE)
         assert told["changed"]
         assert [operation["action"] for operation in told["operations"]] == ["suspend_compute"]
