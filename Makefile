@@ -50,7 +50,7 @@ trust: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/trust.md (PG=
 	@$(TEST)/bin/python -m pytest tests/trust -n $(JOBS) --dist loadgroup $(if $(strip $(SELECTION)),$(SELECTION),--write-figures)
 
 ways: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
-	@echo "Unit and integration tests in both ways, on two versions of ansible-core"
+	@echo "Unit, integration and API tests in both ways, on two versions of ansible-core"
 	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/ways.sh $(SELECTION)
 
 # Nothing is downloaded where it could not run.

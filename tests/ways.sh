@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the unit and the integration tests in both ways in which the collection's modules run, on the oldest and on the newest
+# Runs the unit, the integration and the API tests in both ways in which the modules run, on the oldest and on the newest
 # ansible-core that it supports: tests/ways.sh [arguments of pytest]
 # JOBS is how many of these four runs go at a time. For PYTHON and PYTHON_NEWEST see pythons.sh.
 set -euo pipefail
@@ -20,8 +20,11 @@ run() {
     # Many, and all of one module, which neither the way nor ansible-core knows from others.
     set -- --ignore tests/integration/test_readiness.py "$@"
     # What these tests are about they try in both ways in any case.
-    if [ "$way" = ordinary ]; then set -- --ignore tests/integration/test_in_process.py "$@"; fi
-    ".venv/core-$core/bin/python" -m pytest tests/unit tests/integration --modules "$way" -p no:cacheprovider "$@" \
+    # The inventory runs no module.
+    if [ "$way" = ordinary ]; then
+        set -- --ignore tests/integration/test_in_process.py --ignore tests/api/test_inventory.py "$@"
+    fi
+    ".venv/core-$core/bin/python" -m pytest tests/unit tests/integration tests/api --modules "$way" -p no:cacheprovider "$@" \
         >"$log" 2>&1 || code=$?
     if [ "$code" = 0 ]; then
         echo "$name: $(tail -n 1 "$log")"
