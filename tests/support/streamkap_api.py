@@ -15,6 +15,7 @@ Broken, a token ends, a snapshot runs for a while. It takes no more requests in 
 
 What public sources tell of the API is done as they tell it: paths, parameters, pages of ten, the partial filter by name, the source's
 own fields, the envelope of one source that is empty when it is gone, POST and PUT that answer the source itself, both shapes of errors,
+the metrics of a source with the state of its snapshot by topic, a snapshot that is refused by 409 while another runs,
 the words of "Entity not found", "Entity with this name already exists" and "Replication Slot Name and Publication Name already exist",
 slot and publication that are set once, and tags that null leaves and [] clears.
 
@@ -30,8 +31,8 @@ Guessed, as they are silent:
 - PUT starts a source that is to be active anew, whether something changed or not. Its task tells its error in `trace`, as Kafka Connect
   does. A source that is paused or stopped has let go of its slot.
 - An action, with `wait=false` before the source is deployed, fails by 500 and Kafka Connect's 404.
-- A snapshot is ordered of a source that is Active, else 400; topics are those of the source, else 400. Where it stands is told by
-  `snapshot_status` of the source.
+- A snapshot is ordered of a source that is Active, else 400; topics are those of the source, else 400; to stop one it must run, else 400.
+  What was ordered answers a sentence; where it stands is told by the source's metrics alone (`snapshotState`, and by topic).
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Running(Protocol):
         """Whether a snapshot that was ordered is not over."""
 
     def snapshot(self, order: dict[str, object]) -> None:
-        """Begins one, of the body of the order with its `tables` (schema.table)."""
+        """Begins one: the body of the order, with its tables (schema.table)."""
 
     def stop_snapshot(self) -> None: ...
 
@@ -121,7 +122,7 @@ class Source:
     :param error: by what its task failed, or is to fail when it starts.
     :param task_statuses: told in place of what they are.
     :param running: who captures for it.
-    :param snapshots: what was ordered, and was not refused.
+    :param snapshots: what was ordered and not refused: the body, with its topics, tables (schema.table) and status.
     """
 
     id: str
@@ -176,6 +177,7 @@ class Streamkap(contextlib.AbstractContextManager):
     :param start_seconds: how long a source is Starting.
     :param error: by what the task of a source fails that is started now.
     :param snapshot_seconds: how long a snapshot runs.
+    :param snapshots_end: as what: completed, failed or cancelled.
     :param on_start: starts who captures what a source is configured to; an exception of it breaks the source.
     :param clock: the time by which all that happens, in seconds.
     """
@@ -190,6 +192,7 @@ class Streamkap(contextlib.AbstractContextManager):
         self.start_seconds = 0.3
         self.error: str | None = None
         self.snapshot_seconds = 0.3
+        self.snapshots_end = "completed"
         self.on_start = on_start
         self.clock: Callable[[], float] = time.monotonic
         self._tokens: dict[str, float] = {}
@@ -326,11 +329,13 @@ class Streamkap(contextlib.AbstractContextManager):
             case "GET", ["sources", source_id]:
                 found = [source for source in self.sources if source.id == source_id]
                 return self._page(found, request.query, 1, _PAGE, len(found))
+            case "GET", ["sources", source_id, "metrics"]:
+                return self._metrics(self._find(source_id), request.query)
             case "POST", ["sources"]:
                 return self._create(body, request.query)
             case "POST", ["sources", "snapshot"]:
                 return self._snapshot(body)
-            case "POST", ["sources", "stop_incremental_snapshot"]:
+            case "POST", ["sources", "stop_incremental_snapshot" | "cancel_snapshot"]:
                 return self._stop_snapshot(body)
             case "PUT", ["sources", source_id]:
                 return self._update(self._find(source_id), body, request.query)
@@ -370,11 +375,13 @@ class Streamkap(contextlib.AbstractContextManager):
         if size > _LONGEST_PAGE:
             raise _unfit(["query", "page_size"], f"Input should be less than or equal to {_LONGEST_PAGE}", str(size))
         part = query.get("partial_name", "").lower()
-        wanted = query["connector"].split(",") if "connector" in query else None
+        connectors, statuses = (query[name].split(",") if name in query else None for name in ("connector", "status"))
         fitting = [
             source
             for source in self.sources
-            if part in source.name.lower() and (not wanted or source.connector in wanted)
+            if part in source.name.lower()
+            and (connectors is None or source.connector in connectors)
+            and (statuses is None or self.status(source) in statuses)
         ]
         return self._page(fitting, query, page, size, len(self.sources))
 
@@ -499,23 +506,53 @@ class Streamkap(contextlib.AbstractContextManager):
         if self._snapshotting(source):
             raise Refused(409, "A snapshot is already in progress for this source")
         prefix = f"source_{source.id}."
-        order = {**body, "snapshot_type": kind, "tables": [topic.removeprefix(prefix) for topic in topics]}
+        tables = [topic.removeprefix(prefix) for topic in topics]
+        order = {**body, "snapshot_type": kind, "topics": topics, "tables": tables}
         if source.running:
             source.running.snapshot(order)
-        source.snapshots.append(order)
+        source.snapshots.append({**order, "status": "running"})
         source.snapshot_until = self.clock() + self.snapshot_seconds
-        return {"status": "success", "message": "Snapshot triggered", "source_id": source.id}
+        return {"message": "Snapshot has been triggered"}
 
     def _stop_snapshot(self, body: dict[str, object]) -> dict[str, object]:
         _require(body, "source_id")
         source = self._find(str(body["source_id"]))
+        if not self._snapshotting(source):
+            raise Refused(400, "No snapshot is running for this source")
         if source.running:
             source.running.stop_snapshot()
-        source.snapshot_until = 0.0
-        return {"status": "success", "message": "Snapshot stopped", "source_id": source.id}
+        source.snapshots[-1]["status"] = "cancelled"
+        return {"message": "Snapshot has been stopped"}
 
     def _snapshotting(self, source: Source) -> bool:
-        return source.running.snapshotting if source.running else self.clock() < source.snapshot_until
+        """Whether one runs; takes note when it is over."""
+        if not source.snapshots or source.snapshots[-1]["status"] != "running":
+            return False
+        last = source.snapshots[-1]
+        if not (source.running.snapshotting if source.running else self.clock() < source.snapshot_until):
+            last["status"] = self.snapshots_end
+        return last["status"] == "running"
+
+    def _metrics(self, source: Source, query: dict[str, str]) -> dict[str, object]:
+        """The latest; over a time nobody asks for them."""
+        if query.get("time_type") != "latest":
+            raise Refused(400, "Only the latest metrics are here")
+        self._snapshotting(source)
+        last = source.snapshots[-1] if source.snapshots else None
+        streams = self.status(source) == "Active"
+        states = {topic: order["status"] for order in source.snapshots for topic in order["topics"]}
+        return {
+            "data": {
+                "state": "Streaming" if streams else None,
+                "streamingState": "connected" if streams else "disconnected",
+                "StreamingConnected": int(streams),
+                "SnapshotRunning": int(bool(last) and last["status"] == "running"),
+                "snapshotState": last["status"] if last else None,
+                "snapshotStatus": [
+                    {"topic_id": topic, "status": status, "submit_timestamp": None} for topic, status in states.items()
+                ],
+            }
+        }
 
     def _find(self, source_id: str) -> Source:
         for source in self.sources:
@@ -570,7 +607,6 @@ class Streamkap(contextlib.AbstractContextManager):
             "connector_status": status,
             "desired_state": source.desired_state,
             "task_statuses": source.task_statuses or self._tasks(source, status),
-            "snapshot_status": "RUNNING" if self._snapshotting(source) else "COMPLETED" if source.snapshots else None,
             "tags": source.tags,
             "kc_cluster_id": source.kc_cluster_id,
         }
@@ -607,7 +643,6 @@ def _halt(source: Source) -> None:
     if source.running:
         source.running.stop()
         source.running = None
-    source.snapshot_until = 0.0
 
 
 def _is_id(part: str) -> bool:
