@@ -117,7 +117,9 @@ class StreamkapApi:
         self.sleep = sleep
         self._url = base_url("streamkap_api_url", url)
         self._credentials = {"client_id": client_id, "secret": secret}
-        self._secrets = {client_id, secret}
+        self._secrets: set[str] = set()
+        self.keep_secret(client_id)
+        self.keep_secret(secret)
         self._timeout = timeout
         self._pace = pace or Pace(REQUESTS_A_MINUTE)
         self._token: _Token | None = None
@@ -140,8 +142,9 @@ class StreamkapApi:
 
     def hide(self, text: str) -> str:
         """The text without what is secret."""
-        for secret in sorted({form for secret in self._secrets for form in written(secret)}, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+        forms = {form for secret in self._secrets for form in written(secret)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, MASK)
         return text
 
     # Requests
@@ -173,7 +176,7 @@ class StreamkapApi:
             if answer.data is not None:
                 return answer.data
             raise self._unreadable(method, where, answer)
-        raise self._refusal(method, where, answer, repeatable)
+        raise self._refusal(method, where, answer)
 
     def _persist(self, method: str, where: str, attempt: Callable[[], Answer], repeatable: bool) -> Answer:
         def pause(outcome: Answer | Unanswered, tries: int) -> float | None:
@@ -228,7 +231,7 @@ class StreamkapApi:
             return token
         if 200 <= answer.status < 300:
             raise self._unreadable("POST", where, answer)
-        failure = self._refusal("POST", where, answer, repeatable=True)
+        failure = self._refusal("POST", where, answer)
         if answer.status in (400, 401, 403, 404, 422):
             raise Failure(
                 "Streamkap takes no API token by this streamkap_client_id and streamkap_secret: %s" % failure.msg,
@@ -361,7 +364,7 @@ class StreamkapApi:
             error=self._error(answer, None),
         )
 
-    def _refusal(self, method: str, where: str, answer: Answer, repeatable: bool) -> Failure:
+    def _refusal(self, method: str, where: str, answer: Answer) -> Failure:
         """What Streamkap refused, as one sentence, with its error as data."""
         message = _message(answer)
         told = printable(self.hide(message)).strip() if message else None
