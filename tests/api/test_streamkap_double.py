@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from support.http_stub import LOST, Clock
-from support.streamkap_api import BAD_GATEWAY, CLIENT_ID, CONFIG, MASK, SECRET, Streamkap
+from support.streamkap_api import BAD_GATEWAY, CLIENT_ID, CONFIG, MASK, SECRET, Source, Streamkap
 from support.streamkap_config import FIELDS, Config
 
 
@@ -488,8 +488,8 @@ class Capture:
 def test_a_source_is_what_becomes_of_who_captures_for_it(streamkap: Streamkap, ask: Client) -> None:
     captures: list[Capture] = []
 
-    def start(config: Config) -> Capture:
-        captures.append(Capture(config))
+    def start(source: Source) -> Capture:
+        captures.append(Capture(source.config))
         return captures[-1]
 
     streamkap.on_start = start
@@ -517,7 +517,7 @@ def test_a_source_is_what_becomes_of_who_captures_for_it(streamkap: Streamkap, a
 
 
 def test_who_cannot_start_breaks_the_source(streamkap: Streamkap, ask: Client) -> None:
-    def start(_config: Config) -> Capture:
+    def start(_source: Source) -> Capture:
         raise ValueError("there is no such field")
 
     streamkap.on_start = start

@@ -76,11 +76,11 @@ _PAGE, _LONGEST_PAGE = 10, 100
 _DESIRED = ("Pending", "Active", "Paused", "Stopped")
 _ACTIONS = {"pause": "Paused", "resume": "Active", "restart": "Active", "stop": "Stopped"}
 _ORIGINS = ("terraform", "web", "api", None)
-_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleOfTheTestsAndOfNobodyElseAtAll0000 streamkap"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleOfTheTestsAndOfNobodyElseAtAll0000 streamkap"
 
 
 class Running(Protocol):
-    """Somebody who captures what a source is configured to; the configuration is complete, with its defaults."""
+    """Somebody who captures what a source is configured to."""
 
     @property
     def streaming(self) -> bool:
@@ -178,11 +178,12 @@ class Streamkap(contextlib.AbstractContextManager):
     :param error: by what the task of a source fails that is started now.
     :param snapshot_seconds: how long a snapshot runs.
     :param snapshots_end: as what: completed, failed or cancelled.
+    :param public_key: told to whoever is to let Streamkap through a bastion.
     :param on_start: starts who captures what a source is configured to; an exception of it breaks the source.
     :param clock: the time by which all that happens, in seconds.
     """
 
-    def __init__(self, on_start: Callable[[Config], Running] | None = None) -> None:
+    def __init__(self, on_start: Callable[[Source], Running] | None = None) -> None:
         self.sources: list[Source] = []
         self.limit: tuple[int, float] | None = None
         self.retry_after = 1
@@ -193,6 +194,7 @@ class Streamkap(contextlib.AbstractContextManager):
         self.error: str | None = None
         self.snapshot_seconds = 0.3
         self.snapshots_end = "completed"
+        self.public_key = PUBLIC_KEY
         self.on_start = on_start
         self.clock: Callable[[], float] = time.monotonic
         self._tokens: dict[str, float] = {}
@@ -509,7 +511,10 @@ class Streamkap(contextlib.AbstractContextManager):
         tables = [topic.removeprefix(prefix) for topic in topics]
         order = {**body, "snapshot_type": kind, "topics": topics, "tables": tables}
         if source.running:
-            source.running.snapshot(order)
+            try:
+                source.running.snapshot(order)
+            except Exception as error:
+                raise Refused(500, f"Snapshot could not be triggered: {error}") from error
         source.snapshots.append({**order, "status": "running"})
         source.snapshot_until = self.clock() + self.snapshot_seconds
         return {"message": "Snapshot has been triggered"}
@@ -572,7 +577,7 @@ class Streamkap(contextlib.AbstractContextManager):
         source.started_at = source.deployed_at
         if self.on_start and not source.error:
             try:
-                source.running = self.on_start(dict(source.config))
+                source.running = self.on_start(source)
             except Exception as error:
                 source.error = str(error)
 
@@ -580,7 +585,7 @@ class Streamkap(contextlib.AbstractContextManager):
         status = self.status(source)
         config = {
             **source.config,
-            "ssh.public.key.user.displayed": source.config["ssh.public.key.user.displayed"] or _PUBLIC_KEY,
+            "ssh.public.key.user.displayed": source.config["ssh.public.key.user.displayed"] or self.public_key,
             "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
             "database.hostname": source.config["database.hostname.user.defined"],
             "database.port": str(source.config["database.port.user.defined"]),
