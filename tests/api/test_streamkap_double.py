@@ -7,73 +7,15 @@
 from __future__ import annotations
 
 import http.client
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from support.http_stub import LOST, Clock
-from support.streamkap_api import BAD_GATEWAY, CLIENT_ID, CONFIG, MASK, SECRET, Source, Streamkap
+from support.streamkap_api import BAD_GATEWAY, CLIENT_ID, CONFIG, MASK, Source, Streamkap
+from support.streamkap_client import Client
 from support.streamkap_config import FIELDS, Config
-
-
-@dataclass
-class Answer:
-    status: int
-    body: object
-    headers: dict[str, str]
-
-    @property
-    def detail(self) -> object:
-        return self.body["detail"]
-
-
-@dataclass
-class Client:
-    """Somebody who asks, with a token once they have one."""
-
-    streamkap: Streamkap
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def __call__(self, method: str, path: str, body: object = None) -> Answer:
-        connection = http.client.HTTPConnection(self.streamkap.url.removeprefix("http://"), timeout=10)
-        try:
-            sent = None if body is None else json.dumps(body)
-            connection.request(method, path, sent, {"Content-Type": "application/json", **self.headers})
-            response = connection.getresponse()
-            text = response.read().decode()
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            told = json.loads(text) if headers["content-type"] == "application/json" else text
-            return Answer(response.status, told, headers)
-        finally:
-            connection.close()
-
-    def token(self, **credentials: str) -> Answer:
-        body = {"client_id": CLIENT_ID, "secret": SECRET, **credentials}
-        return self("POST", "/auth/access-token", body)
-
-    def use(self, token: dict[str, object]) -> None:
-        self.headers["Authorization"] = f"Bearer {token['accessToken']}"
-
-    def create(self, name: str = "shop", config: Config | None = None, query: str = "", **more: object) -> Answer:
-        config = CONFIG if config is None else config
-        body = {"name": name, "connector": "postgresql", "config": config, "created_from": "api", **more}
-        return self("POST", f"/sources{query}", body)
-
-    def update(self, source_id: str, config: Config, **more: object) -> Answer:
-        return self(
-            "PUT", f"/sources/{source_id}", {"name": "shop", "connector": "postgresql", "config": config, **more}
-        )
-
-    def get(self, source_id: str, query: str = "") -> dict[str, object]:
-        (source,) = self("GET", f"/sources/{source_id}{query}").body["result"]
-        return source
-
-    def states(self, source_id: str) -> tuple[object, object]:
-        source = self.get(source_id)
-        tasks = {number: task["state"] for number, task in source["task_statuses"].items()}
-        return source["connector_status"], tasks
 
 
 @pytest.fixture
@@ -85,9 +27,7 @@ def streamkap() -> Iterator[Streamkap]:
 
 @pytest.fixture
 def ask(streamkap: Streamkap) -> Client:
-    client = Client(streamkap)
-    client.use(client.token().body)
-    return client
+    return Client.with_token(streamkap)
 
 
 # Tokens
@@ -320,7 +260,7 @@ def test_a_source_starts_and_breaks_and_is_mended(streamkap: Streamkap, ask: Cli
     assert ask.states(source_id) == ("Broken", {"0": "FAILED"})
     assert ask.get(source_id)["task_statuses"]["0"]["trace"] == streamkap.error
     streamkap.error = None
-    assert ask("POST", f"/sources/{source_id}/actions/restart").status == 200
+    assert ask.act(source_id, "restart").status == 200
     streamkap.clock.sleep(1)
     assert ask.states(source_id) == ("Active", {"0": "RUNNING"})
 
@@ -334,11 +274,11 @@ def test_a_task_may_fail_where_the_connector_is_active(streamkap: Streamkap, ask
 def test_actions(streamkap: Streamkap, ask: Client) -> None:
     source = streamkap.source("shop")
     for action, status in (("pause", "Paused"), ("resume", "Active"), ("stop", "Stopped"), ("restart", "Active")):
-        assert ask("POST", f"/sources/{source.id}/actions/{action}").status == 200
+        assert ask.act(source.id, action).status == 200
         streamkap.clock.sleep(1)
         assert ask.states(source.id)[0] == status
     assert source.starts == 3
-    refused = ask("POST", f"/sources/{source.id}/actions/explode")
+    refused = ask.act(source.id, "explode")
     assert (refused.status, refused.detail[0]["loc"]) == (422, ["path", "action"])
 
 
@@ -359,7 +299,7 @@ def test_until_it_is_deployed_nothing_can_be_done_with_it(streamkap: Streamkap, 
     streamkap.deploy_seconds = 5
     made = ask.create(query="?wait=false").body
     assert made["connector_status"] == "Unassigned"
-    refused = ask("POST", f"/sources/{made['id']}/actions/pause")
+    refused = ask.act(made["id"], "pause")
     assert refused.status == 500
     assert refused.detail.startswith("Kafka Connect API call failed with status code 404")
     streamkap.clock.sleep(5)
@@ -380,17 +320,16 @@ def active(streamkap: Streamkap) -> str:
 
 
 def test_a_snapshot_runs_for_a_while_and_no_second_beside_it(streamkap: Streamkap, ask: Client, active: str) -> None:
-    metrics = f"/sources/{active}/metrics?time_type=latest&time_interval=1&time_unit=hour"
-    assert ask("GET", metrics).body["data"]["snapshotState"] is None
+    assert ask.metrics(active)["snapshotState"] is None
     orders = f"source_{active}.public.orders"
     order = {"source_id": active, "topic_names": [orders], "snapshot_type": "incremental"}
     assert ask("POST", "/sources/snapshot", order).status == 200
-    running = ask("GET", metrics).body["data"]
+    running = ask.metrics(active)
     assert (running["snapshotState"], running["SnapshotRunning"]) == ("running", 1)
     assert running["snapshotStatus"] == [{"topic_id": orders, "status": "running", "submit_timestamp": None}]
     assert ask("POST", "/sources/snapshot", order).status == 409
     streamkap.clock.sleep(streamkap.snapshot_seconds)
-    assert ask("GET", metrics).body["data"]["snapshotStatus"][0]["status"] == "completed"
+    assert ask.metrics(active)["snapshotStatus"][0]["status"] == "completed"
     assert ask("POST", "/sources/snapshot", {"source_id": active}).status == 200
     assert [done["tables"] for done in streamkap.sources[0].snapshots] == [
         ["public.orders"],
@@ -399,15 +338,14 @@ def test_a_snapshot_runs_for_a_while_and_no_second_beside_it(streamkap: Streamka
 
 
 def test_a_snapshot_fails_or_is_stopped(streamkap: Streamkap, ask: Client, active: str) -> None:
-    metrics = f"/sources/{active}/metrics?time_type=latest"
     streamkap.snapshots_end = "failed"
     ask("POST", "/sources/snapshot", {"source_id": active})
     streamkap.clock.sleep(1)
-    assert ask("GET", metrics).body["data"]["snapshotState"] == "failed"
+    assert ask.metrics(active)["snapshotState"] == "failed"
     assert ask("POST", "/sources/stop_incremental_snapshot", {"source_id": active}).status == 400
     ask("POST", "/sources/snapshot", {"source_id": active})
     assert ask("POST", "/sources/cancel_snapshot", {"source_id": active}).status == 200
-    assert ask("GET", metrics).body["data"]["snapshotState"] == "cancelled"
+    assert ask.metrics(active)["snapshotState"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -429,7 +367,7 @@ def test_what_a_snapshot_may_be(ask: Client, active: str, more: dict[str, object
 
 
 def test_no_snapshot_of_a_source_that_is_not_active(ask: Client, active: str) -> None:
-    ask("POST", f"/sources/{active}/actions/pause")
+    ask.act(active, "pause")
     refused = ask("POST", "/sources/snapshot", {"source_id": active})
     assert refused.status == 400
     assert "Paused" in refused.detail
@@ -503,13 +441,12 @@ def test_a_source_is_what_becomes_of_who_captures_for_it(streamkap: Streamkap, a
     ask("POST", "/sources/snapshot", {"source_id": source_id})
     assert captures[0].orders[0]["tables"] == ["public.orders"]
     streamkap.clock.sleep(1000)
-    metrics = f"/sources/{source_id}/metrics?time_type=latest"
-    assert ask("GET", metrics).body["data"]["snapshotState"] == "running"
+    assert ask.metrics(source_id)["snapshotState"] == "running"
     captures[0].snapshotting = False
-    assert ask("GET", metrics).body["data"]["snapshotState"] == "completed"
+    assert ask.metrics(source_id)["snapshotState"] == "completed"
     captures[0].error = "the slot is gone"
     assert ask.get(source_id)["task_statuses"]["0"]["trace"] == "the slot is gone"
-    ask("POST", f"/sources/{source_id}/actions/restart")
+    ask.act(source_id, "restart")
     assert (captures[0].stopped, captures[1].stopped) == (True, False)
     assert ask.states(source_id)[0] == "Starting"
     ask("DELETE", f"/sources/{source_id}")
