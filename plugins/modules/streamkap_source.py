@@ -13,7 +13,7 @@ description:
   - Makes, changes, pauses, starts or removes one PostgreSQL source through Streamkap's REST API, and waits until it is so.
   - The options have the names that they have in Streamkap's Terraform provider. What is not given is left alone, and has Streamkap's
     default in a new source.
-  - What can be told to be wrong without asking is told before anything is sent, such as a pooled host, or a signal table without its schema.
+  - What can be told to be wrong without asking is told before anything is sent, such as a pooled host or a signal table without a schema.
   - The database itself is not looked at. M(streamkap.neon.readiness_info) does that, and a source that breaks points to it.
 author:
   - The streamkap.neon contributors (@streamkap)
@@ -171,7 +171,8 @@ options:
       - Streamkap makes the key. It is in RV(source.ssh_public_key), once there is a source.
     type: str
   streamkap_snapshot_parallelism:
-    description: How many parts of a table are read at a time (C(streamkap.snapshot.parallelism)), from 1 to 10. Streamkap's default is V(1).
+    description:
+      - How many parts of a table are read at a time (C(streamkap.snapshot.parallelism)), from 1 to 10. Streamkap's default is V(1).
     type: int
   streamkap_snapshot_chunk_size_bytes:
     description:
@@ -304,7 +305,7 @@ options:
     type: list
     elements: str
   kc_cluster_id:
-    description: The Kafka Connect cluster that the source runs on. If not given, it is left alone, and is Streamkap's default for a new one.
+    description: The Kafka Connect cluster that the source runs on. If not given, it is left alone. For a new one it is Streamkap's default.
     type: str
 seealso:
   - module: streamkap.neon.streamkap_source_info

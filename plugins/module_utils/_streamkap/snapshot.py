@@ -208,7 +208,7 @@ class _Ordering:
         return looks + 1
 
 
-_IN_THE_WAY = "Where nothing is read at all, streamkap.neon.readiness_info tells whether the signal table is published and may be written to."
+_IN_THE_WAY = "Where nothing is read at all, streamkap.neon.readiness_info tells whether the signal table is published and writable."
 
 
 def standing(answer: Any) -> Standing:
