@@ -117,8 +117,10 @@ def test_a_source_is_told_with_its_defaults_and_without_its_password(ask: Client
     assert made.body["topics"] == [f"source_{made.body['id']}.public.orders"]
     for told in (made.body, ask.get(made.body["id"]), ask("GET", "/sources").body["result"][0]):
         assert told["config"]["database.password"] == MASK
-    asked_for = ask.get(made.body["id"], "?secret_returned=true")
-    assert asked_for["config"]["database.password"] == CONFIG["database.password"]
+    for yes in ("true", "True"):
+        asked_for = ask.get(made.body["id"], f"?secret_returned={yes}")
+        assert asked_for["config"]["database.password"] == CONFIG["database.password"]
+    assert ask("GET", "/sources?secret_returned=please").status == 422
 
 
 @pytest.mark.parametrize(
@@ -335,6 +337,21 @@ def test_a_snapshot_runs_for_a_while_and_no_second_beside_it(streamkap: Streamka
         ["public.orders"],
         ["public.orders", "public.customers"],
     ]
+
+
+def test_metrics_tell_of_a_snapshot_later(streamkap: Streamkap, ask: Client, active: str) -> None:
+    streamkap.metrics_seconds = 30
+    ask("POST", "/sources/snapshot", {"source_id": active})
+    streamkap.clock.sleep(29)
+    assert ask.metrics(active)["snapshotStatus"] == []
+    streamkap.clock.sleep(1)
+    assert [topic["status"] for topic in ask.metrics(active)["snapshotStatus"]] == ["completed"] * 2
+    streamkap.snapshots_end = "failed"
+    ask("POST", "/sources/snapshot", {"source_id": active})
+    streamkap.clock.sleep(29)
+    assert ask.metrics(active)["snapshotState"] == "completed"
+    streamkap.clock.sleep(1)
+    assert ask.metrics(active)["snapshotState"] == "failed"
 
 
 def test_a_snapshot_fails_or_is_stopped(streamkap: Streamkap, ask: Client, active: str) -> None:

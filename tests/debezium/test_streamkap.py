@@ -14,6 +14,7 @@ from debezium.engine import prepare
 from debezium.streamkap import AFTERWARDS, OTHERWISE, RENAMED, Connectors
 from support.hurting import PASSWORD, PUBLICATION, SLOT, USER
 from support.neon import Database
+from support.postgres import free_port
 from support.streamkap_api import Streamkap
 from support.streamkap_client import Client
 from support.streamkap_config import FIELDS, Config
@@ -162,6 +163,7 @@ def test_what_is_wrong_breaks_the_source_by_debeziums_own_error(
         "Publication autocreation is disabled": {"publication_name": "of_nobody"},
         "The server does not support SSL": {"database_sslmode": "require"},
         'database "nowhere" does not exist': {"database_dbname": "nowhere"},
+        "SSH tunnel error": {"ssh_enabled": True, "ssh_host": "127.0.0.1", "ssh_port": free_port()},
     }
     for error, changes in wrong.items():
         source_id = ask.create("wrong", config(database, **changes)).body["id"]

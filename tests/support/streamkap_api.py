@@ -178,6 +178,7 @@ class Streamkap(contextlib.AbstractContextManager):
     :param error: by what the task of a source fails that is started now.
     :param snapshot_seconds: how long a snapshot runs.
     :param snapshots_end: as what: completed, failed or cancelled.
+    :param metrics_seconds: how much later the metrics tell of one.
     :param public_key: told to whoever is to let Streamkap through a bastion.
     :param on_start: starts who captures what a source is configured to; an exception of it breaks the source.
     :param clock: the time by which all that happens, in seconds.
@@ -194,6 +195,7 @@ class Streamkap(contextlib.AbstractContextManager):
         self.error: str | None = None
         self.snapshot_seconds = 0.3
         self.snapshots_end = "completed"
+        self.metrics_seconds = 0.0
         self.public_key = PUBLIC_KEY
         self.on_start = on_start
         self.clock: Callable[[], float] = time.monotonic
@@ -509,7 +511,7 @@ class Streamkap(contextlib.AbstractContextManager):
             raise Refused(409, "A snapshot is already in progress for this source")
         prefix = f"source_{source.id}."
         tables = [topic.removeprefix(prefix) for topic in topics]
-        order = {**body, "snapshot_type": kind, "topics": topics, "tables": tables}
+        order = {**body, "snapshot_type": kind, "topics": topics, "tables": tables, "at": self.clock()}
         if source.running:
             try:
                 source.running.snapshot(order)
@@ -543,9 +545,10 @@ class Streamkap(contextlib.AbstractContextManager):
         if query.get("time_type") != "latest":
             raise Refused(400, "Only the latest metrics are here")
         self._snapshotting(source)
-        last = source.snapshots[-1] if source.snapshots else None
+        known = [order for order in source.snapshots if self.clock() >= order["at"] + self.metrics_seconds]
+        last = known[-1] if known else None
         streams = self.status(source) == "Active"
-        states = {topic: order["status"] for order in source.snapshots for topic in order["topics"]}
+        states = {topic: order["status"] for order in known for topic in order["topics"]}
         return {
             "data": {
                 "state": "Streaming" if streams else None,
@@ -572,7 +575,7 @@ class Streamkap(contextlib.AbstractContextManager):
             return
         source.starts += 1
         source.error = self.error or (source.error if source.starts == 1 else None)
-        later = self.deploy_seconds if query and query.get("wait") == "false" else 0.0
+        later = 0.0 if _flag(query or {}, "wait", True) else self.deploy_seconds
         source.deployed_at = self.clock() + later
         source.started_at = source.deployed_at
         if self.on_start and not source.error:
@@ -592,7 +595,7 @@ class Streamkap(contextlib.AbstractContextManager):
         }
         for port in ("database.port.user.defined", "ssh.port"):
             config[port] = str(config[port])
-        if query.get("secret_returned") != "true":
+        if not _flag(query, "secret_returned", False):
             config.update({key: MASK for key in SECRETS if config[key]})
         return {
             "id": source.id,
@@ -667,6 +670,13 @@ def _require(body: dict[str, object], *names: str) -> None:
 
 def _unfit(where: list[str | int], message: str, value: object) -> Refused:
     return Refused(422, [{"type": "value_error", "loc": where, "msg": message, "input": value}])
+
+
+def _flag(query: dict[str, str], name: str, default: bool) -> bool:
+    text = query.get(name, str(default)).lower()
+    if text not in ("true", "false"):
+        raise _unfit(["query", name], "Input should be a valid boolean, unable to interpret input", text)
+    return text == "true"
 
 
 def _number(query: dict[str, str], name: str, default: int) -> int:
