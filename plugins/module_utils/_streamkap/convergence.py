@@ -130,10 +130,9 @@ class _Work:
             self._look_again()
         if self.todo.action:
             self._act(self.todo.action)
+            self.found = self._look()
         if wait:
             self._wait()
-        elif self.todo.action:
-            self.found = self._look()
 
     def remove(self, wait: bool) -> None:
         found, self.found = self.found or {}, None
@@ -276,7 +275,7 @@ class _Work:
             broken_from, active_from = begun + _BROKEN_BEFORE, begun + _ACTIVE_BEFORE
         looks = 0
         while True:
-            self.found = found = self._look()
+            found = self.found or {}
             status, now = found.get("connector_status"), self.api.clock()
             if status not in (BROKEN, ACTIVE):
                 broken_from = active_from = begun
@@ -287,6 +286,7 @@ class _Work:
             if now >= deadline:
                 raise self._late(found)
             looks = self._pause(looks, deadline)
+            self.found = self._look()
 
     def _is_as_asked(self, found: Mapping[str, Any]) -> bool:
         if self.desired.state == PAUSED:
