@@ -30,6 +30,7 @@ Guessed, as they are silent:
 - `total` counts all sources, whatever the filter, which ignores case.
 - PUT starts a source that is to be active anew, whether something changed or not. Its task tells its error in `trace`, as Kafka Connect
   does. A source that is paused or stopped has let go of its slot.
+- The fields of a connector are a list below `config`, one connector in a list.
 - An action, with `wait=false` before the source is deployed, fails by 500 and Kafka Connect's 404.
 - A snapshot is ordered of a source that is Active, else 400; topics are those of the source, else 400; to stop one it must run, else 400.
   What was ordered answers a sentence; where it stands is told by the source's metrics alone (`snapshotState`, and by topic).
