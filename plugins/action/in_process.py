@@ -52,6 +52,9 @@ MODULES = (
     "neon_project",
     "neon_role",
     "neon_project_info",
+    "streamkap_source",
+    "streamkap_source_info",
+    "streamkap_snapshot",
 )
 
 # What is in a result for the task that comes next, and for no eye: Ansible then shows nothing of it, and registers all.

@@ -23,6 +23,7 @@ from typing import Any, Callable, TypeVar
 from ._blockers import Watch
 from ._errors import Failure, is_loss, loss
 from ._sql import MASK, SHORTEST_MASKED, ident
+from ._streamkap.fields import is_secret
 
 try:
     import psycopg2
@@ -214,7 +215,19 @@ def secrets_among(options: dict[str, Any]) -> list[str]:
     texts = [given] if isinstance(given, str) else []
     texts += [options.get(name) for name in ("login_host", "login_user", "login_db")]
     strings = [text for text in texts if isinstance(text, str) and (text is given or _CONNECTION_STRING.match(text))]
-    return [str(named[key]) for key in _SECRET if named.get(key)] + [text for text in strings if text]
+    return (
+        [str(named[key]) for key in _SECRET if named.get(key)]
+        + [text for text in strings if text]
+        + _configured(options)
+    )
+
+
+def _configured(options: dict[str, Any]) -> list[str]:
+    """What somebody has put where the keys of Streamkap's API belong, and is secret."""
+    given = options.get("config")
+    return (
+        [str(value) for key, value in given.items() if value and is_secret(str(key))] if isinstance(given, dict) else []
+    )
 
 
 @dataclass

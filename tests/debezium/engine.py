@@ -15,22 +15,16 @@ Nothing here sleeps for a while and hopes: what is waited for is an event of Deb
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from debezium import java
+from debezium.process import STOP, Event, Process
 from support.hurting import PASSWORD, PUBLICATION, SLOT, USER, VARIABLES, make_user_where_sql_cannot
 from support.modules import run_playbook
 from support.neon import Database
 
-RUNNER = Path(__file__).with_name("runner.py")
 TOPICS = "topics"
 NOTIFICATIONS = "notifications"
 FENCE = "app.fence"
@@ -60,7 +54,7 @@ PROPERTIES = {
     "converter.schemas.enable": "false",
 }
 
-START, WAIT, STOP = 60, 20, 20  # seconds
+START, WAIT = 60, 20  # seconds
 
 
 def prepare(database: Database, **variables: object) -> None:
@@ -83,24 +77,6 @@ class EngineError(AssertionError):
     """The engine ended, or what was waited for did not come; the message holds the end of its log."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """What Debezium made of one row.
-
-    operation: c, u or d as it was inserted, updated or deleted, and r when a snapshot read it
-    table: schema.name
-    before, after: the row; None where there is none
-    topic: where it goes, without the prefix
-    """
-
-    operation: str
-    table: str
-    key: dict[str, object] | None
-    before: dict[str, object] | None
-    after: dict[str, object] | None
-    topic: str = field(default="", compare=False)
-
-
 @dataclass
 class Engine:
     """Debezium, capturing a database; `with` starts it, and stops it as an operator would.
@@ -119,25 +95,9 @@ class Engine:
     own: list[Event] = field(default_factory=list, init=False, repr=False)
 
     def __enter__(self) -> Engine:
-        self._temporary = tempfile.TemporaryDirectory(prefix="streamkap-neon-debezium-")
-        self.folder = Path(self._temporary.name)
-        self._file = self.folder / "events.jsonl"
-        self._file.touch()
-        self._seen = 0  # bytes
         self._events: list[Event] = []
         self._notices: list[str] = []
-        (self.folder / "properties.json").write_text(json.dumps(self._all_properties()))
-        # Whatever proxy the environment names, it is not for the loopback interface.
-        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "JAVA_HOME": str(java.home())}
-        with (self.folder / "log").open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(RUNNER), str(self.folder)],
-                cwd=self.folder,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._process = Process(self._all_properties(), self.offsets)
         try:
             self.wait_until(self._is_streaming, START)
         except BaseException:
@@ -149,16 +109,15 @@ class Engine:
         try:
             self._stop()
         finally:
-            self._temporary.cleanup()
+            self._process.clean_up()
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
+        return self._process.log
 
     def kill(self) -> None:
         """Ends it without letting it save or say anything, as a power cut does."""
         self._process.kill()
-        self._process.wait()
 
     def received(self) -> list[Event]:
         """Every event of the application's tables since the last call, up to now.
@@ -179,10 +138,10 @@ class Engine:
         """Returns when the condition holds; EngineError when the engine has ended, or after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not condition():
-            if self._process.poll() is not None:
-                raise EngineError(f"The engine ended ({self._process.returncode})\n{self._log_end()}")
+            if self._process.ended is not None:
+                raise EngineError(f"The engine ended ({self._process.ended})\n{self._process.log_end}")
             if time.monotonic() > deadline:
-                raise EngineError(f"It did not come within {timeout} s\n{self._log_end()}")
+                raise EngineError(f"It did not come within {timeout} s\n{self._process.log_end}")
             time.sleep(0.02)
 
     def _all_properties(self) -> dict[str, object]:
@@ -196,7 +155,6 @@ class Engine:
             "database.dbname": self.database.name,
             "slot.name": SLOT,
             "publication.name": PUBLICATION,
-            "offset.storage.file.filename": str(self.offsets or self.folder / "offsets"),
             **self.properties,
         }
 
@@ -211,17 +169,11 @@ class Engine:
 
     def _look(self) -> None:
         """Takes note of what has come since the last look."""
-        with self._file.open("rb") as file:
-            file.seek(self._seen)
-            lines = file.read()
-        complete = lines[: lines.rfind(b"\n") + 1]
-        self._seen += len(complete)
-        for line in complete.splitlines():
-            record = json.loads(line)
+        for record in self._process.records():
             if record["destination"] == NOTIFICATIONS:
                 self._notices.append(record["value"]["type"])
             elif record["destination"].startswith(f"{TOPICS}."):
-                self._take(_event(record))
+                self._take(Event.of(record))
 
     def _take(self, event: Event) -> None:
         if event.table == FENCE:
@@ -232,26 +184,5 @@ class Engine:
             self._events.append(event)
 
     def _stop(self) -> None:
-        self._process.stdin.close()
-        try:
-            self._process.wait(STOP)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise EngineError(f"The engine did not stop within {STOP} s\n{self._log_end()}") from None
-
-    def _log_end(self) -> str:
-        lines = [line[:300] for line in self.log.splitlines() if not line.startswith("\tat ")]
-        return "\n".join(lines[-30:])
-
-
-def _event(record: dict[str, object]) -> Event:
-    value = record["value"]
-    source = value["source"]
-    return Event(
-        operation=value["op"],
-        table=f"{source['schema']}.{source['table']}",
-        key=record["key"],
-        before=value["before"],
-        after=value["after"],
-        topic=record["destination"].removeprefix(f"{TOPICS}."),
-    )
+        if not self._process.stop():
+            raise EngineError(f"The engine did not stop within {STOP} s\n{self._process.log_end}")

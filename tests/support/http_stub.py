@@ -80,7 +80,7 @@ def stub(reply: Callable[[Request], Reply]) -> Iterator[Stub]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
         def log_message(self, *_arguments: object) -> None:
             pass

@@ -22,7 +22,11 @@ RUNTIME = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
 
 
 # What a module's documentation has from a fragment says to which action group it belongs.
-FRAGMENTS = {"postgres": "streamkap.neon._connection", "neon_api": "streamkap.neon._neon_api"}
+FRAGMENTS = {
+    "postgres": "streamkap.neon._connection",
+    "neon_api": "streamkap.neon._neon_api",
+    "streamkap_api": "streamkap.neon._streamkap_api",
+}
 
 
 def modules_of(group: str) -> set[str]:
