@@ -2,42 +2,128 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a connector gets of a database that the playbook onboard has prepared: all the way from Neon's API."""
+"""The playbook onboard, from Neon's API to rows that Debezium captures for a source in Streamkap, and teardown, back to nothing."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from debezium.engine import FENCE, Engine
-from support.console import KEY, Console
-from support.hurting import PASSWORD, USER, VARIABLES
-from support.modules import run_playbook
+from debezium.streamkap import Connectors
+from support import neon, streamkap_api
+from support.console import KEY, Console, Project
+from support.hurting import PASSWORD, SLOT, USER, VARIABLES
+from support.modules import PlaybookRun, run_playbook
 from support.neon import Database
 from support.postgres import Server
+from support.streamkap_api import Streamkap
+from support.waiting import eventually
+
+Play = Callable[..., PlaybookRun]
+
+pytestmark = pytest.mark.database(neon=True)
 
 
-@pytest.mark.database(neon=True)
+@pytest.fixture
+def project(server: Server, database: Database, console: Console) -> Iterator[Project]:
+    """One that has no logical replication, and its server neither."""
+    with server.restarted(wal_level="replica"):
+        yield console.real_project(database, logical_replication=False)
+
+
+@pytest.fixture
+def connectors() -> Iterator[Connectors]:
+    with Connectors() as connectors:
+        yield connectors
+
+
+@pytest.fixture
+def streamkap(connectors: Connectors) -> Iterator[Streamkap]:
+    with Streamkap(connectors.start) as streamkap:
+        yield streamkap
+
+
+@pytest.fixture
+def variables(project: Project, console: Console) -> dict[str, object]:
+    variables = {
+        **VARIABLES,
+        "neon_api_url": console.url,
+        "neon_project": project.id,
+        "neon_allow_restart": True,
+        "cdc_keyless_tables": "replica_identity_full",
+        # These servers speak no TLS.
+        "cdc_ssl_mode": "disable",
+    }
+    if project.pg_version < 16:
+        # Neon gives it one.
+        del variables["cdc_password"]
+    return variables
+
+
 @pytest.mark.postgres(15, 18)
 def test_from_a_project_without_logical_replication_to_a_row_that_is_captured(
-    server: Server, database: Database, console: Console
+    variables: dict[str, object], project: Project, database: Database
 ) -> None:
-    with server.restarted(wal_level="replica"):
-        project = console.real_project(database, logical_replication=False)
-        database.sql(f"CREATE TABLE {FENCE} (id serial PRIMARY KEY)")
-        variables = {
-            **VARIABLES,
-            "neon_api_url": console.url,
-            "neon_project": project.id,
-            "neon_allow_restart": True,
-            "cdc_ssl_mode": "prefer",
-        }
-        if server.major < 16:
-            # Neon gives it one.
-            del variables["cdc_password"]
-        run = run_playbook("streamkap.neon.onboard", extra_vars=variables, env={"NEON_API_KEY": KEY})
-        assert run.rc == 0, run.stdout + run.stderr
-        password = project.main.roles.get(USER, PASSWORD)
-        with Engine(database, {"database.password": password}) as engine:
-            database.sql("INSERT INTO app.products VALUES ('new', 'New', 1)")
-            (event,) = engine.received()
-            assert (event.operation, event.table, event.after["sku"]) == ("c", "app.products", "new")
+    database.sql(f"CREATE TABLE {FENCE} (id serial PRIMARY KEY)")
+    run = run_playbook("streamkap.neon.onboard", extra_vars=variables, env={"NEON_API_KEY": KEY})
+    assert run.rc == 0, run.stdout + run.stderr
+    with Engine(database, {"database.password": project.main.roles.get(USER, PASSWORD)}) as engine:
+        database.sql("INSERT INTO app.products VALUES ('new', 'New', 1)")
+        (event,) = engine.received()
+        assert (event.operation, event.table, event.after["sku"]) == ("c", "app.products", "new")
+
+
+@pytest.fixture
+def play(variables: dict[str, object], streamkap: Streamkap, project: Project) -> Play:
+    def play(playbook: str, **options: object) -> PlaybookRun:
+        # The password that Neon gave is in no variable.
+        run = run_playbook(
+            f"streamkap.neon.{playbook}",
+            extra_vars={**variables, "connector_api_url": streamkap.url, "connector_name": "shop"},
+            env={"NEON_API_KEY": KEY, **streamkap.env},
+            **options,
+        )
+        secrets = (KEY, streamkap_api.SECRET, streamkap_api.CLIENT_ID, neon.OWNER_PASSWORD, PASSWORD)
+        for secret in (*secrets, *project.main.roles.values()):
+            assert secret not in run.stdout + run.stderr
+        return run
+
+    return play
+
+
+@pytest.mark.postgres(15, 18)
+def test_from_nothing_to_a_source_that_captures_and_back(
+    play: Play, variables: dict[str, object], streamkap: Streamkap, connectors: Connectors, database: Database
+) -> None:
+    first = play("onboard", verbosity=4)
+    assert first.rc == 0, first.stdout + first.stderr
+    (source,) = streamkap.sources
+    assert source.name == "shop"
+    database.sql("INSERT INTO app.products VALUES ('new', 'New', 1)")
+    eventually(lambda: connectors.saw("c", "app.products", sku="new"))
+    assert database.admin("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [SLOT]) == [(True,)]
+
+    changes = list(streamkap.changes)
+    again = play("onboard")
+    assert again.rc == 0, again.stdout + again.stderr
+    assert again.changed == 0
+    assert streamkap.changes == changes
+    assert len(connectors.started) == 1
+
+    variables["cdc_dsn"] = database.dsn
+    planned = play("teardown", check=True)
+    assert planned.rc == 0, planned.stdout + planned.stderr
+    assert planned.changed
+    assert streamkap.changes == changes
+
+    gone = play("teardown")
+    assert gone.rc == 0, gone.stdout + gone.stderr
+    assert streamkap.sources == []
+    assert database.admin("SELECT slot_name FROM pg_replication_slots") == []
+    assert database.admin("SELECT pubname FROM pg_publication") == []
+    assert database.admin("SELECT 1 FROM pg_namespace WHERE nspname = 'streamkap'") == []
+    gone_again = play("teardown")
+    assert gone_again.rc == 0, gone_again.stdout + gone_again.stderr
+    assert gone_again.changed == 0
