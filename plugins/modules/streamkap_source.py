@@ -103,7 +103,7 @@ options:
     type: bool
   column_include_list:
     description:
-      - The only columns to capture, as regular expressions like C(schema[.]table[.](one|other)) (C(column.include.list.user.defined)).
+      - The only columns to capture, as regular expressions like C(app\.orders\.(id|name)) (C(column.include.list.user.defined)).
       - Not together with O(column_exclude_list). An empty list empties it.
     type: list
     elements: str
@@ -311,8 +311,6 @@ seealso:
   - module: streamkap.neon.streamkap_source_info
   - module: streamkap.neon.streamkap_snapshot
   - module: streamkap.neon.readiness_info
-  - plugin: streamkap.neon.cdc
-    plugin_type: role
 notes:
   - A change is sent together with all that the source is configured to, because that takes the place of what was there. For that the module
     reads the password that Streamkap has, where Streamkap tells it, and shows it to nobody.

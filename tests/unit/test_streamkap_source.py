@@ -22,6 +22,7 @@ from ansible_collections.streamkap.neon.plugins.modules import streamkap_source
 
 from support import streamkap_config
 from support.http_stub import Clock
+from support.modules import ROOT
 from support.streamkap_api import CLIENT_ID, SECRET, Streamkap
 
 DIRECT = "ep-calm-sea-000001.us-east-2.aws.neon.tech"
@@ -372,6 +373,10 @@ class TestFields:
         if field.once:
             assert "only when a source is made" in text
         assert self.OPTIONS[option].get("choices", []) == list(field.choices)
+
+    @pytest.mark.parametrize("option", FIELDS)
+    def test_are_each_in_the_page_on_what_is_known(self, option):
+        assert f"\n| `{option}` | `{FIELDS[option].key}` |" in (ROOT / "docs" / "streamkap_api.md").read_text()
 
     def test_are_all_that_are_known(self):
         """But for the password, which has an option of its own, and for the key that Streamkap makes."""

@@ -180,8 +180,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
             spec[option]["elements"] = "str"
         if field.choices:
             spec[option]["choices"] = list(field.choices)
-        if "key" in option and field.kind != NAMES:
-            # Names of columns and of settings, which Ansible would otherwise suspect.
+        if "key" in option:
+            # Keys of rows, which Ansible takes for others.
             spec[option]["no_log"] = False
     return spec
 
