@@ -8,51 +8,56 @@
 
 from __future__ import annotations
 
-# What %(name)s stands for is where plugins take an option from besides, which modules cannot have.
-_OPTIONS = r"""
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
 options:
   neon_api_key:
     description:
       - A key of Neon's API, personal, of an organization or of one project (U(https://neon.com/docs/manage/api-keys)). Secret.
       - The environment variable E(NEON_API_KEY), if not given.
-    type: str%(neon_api_key)s
+    type: str
   neon_api_url:
     description:
       - Where the API is. C(http://) only for this machine itself, because the key would go unencrypted.
     type: str
-    default: https://console.neon.tech/api/v2%(neon_api_url)s
+    default: https://console.neon.tech/api/v2
   neon_api_timeout:
     description: Seconds that one request may take to be answered. A request that only reads is sent again a few times.
     type: int
-    default: 30%(neon_api_timeout)s
+    default: 30
   neon_wait_timeout:
     description:
       - Seconds in all to wait for what Neon must finish first. That is a project that is locked by running operations (HTTP status 423), a
         rate limit (429), and the operations that a change has started.
     type: int
-    default: 600%(neon_wait_timeout)s
+    default: 600
   org_id:
     description: The organization whose projects are meant. A personal key needs it to find projects by name, others do not.
-    type: str%(org_id)s
+    type: str
 """
 
-_VARIABLES = {
-    "neon_api_key": "neon_api_key",
-    "neon_api_url": "neon_api_url",
-    "neon_api_timeout": "neon_api_timeout",
-    "neon_wait_timeout": "neon_wait_timeout",
-    "org_id": "neon_org_id",
-}
-_SOURCES = {option: f"\n    vars:\n      - name: {variable}" for option, variable in _VARIABLES.items()}
-_SOURCES["neon_api_key"] += "\n    env:\n      - name: NEON_API_KEY"
-
-
-class ModuleDocFragment:
-    # Of modules.
-    DOCUMENTATION = _OPTIONS % dict.fromkeys(_VARIABLES, "")
-
-    # Of the lookup and the inventory.
-    PLUGINS = _OPTIONS % _SOURCES
+    # Where plugins take an option from besides, which modules cannot have. It goes with the above.
+    PLUGINS = r"""
+options:
+  neon_api_key:
+    env:
+      - name: NEON_API_KEY
+    vars:
+      - name: neon_api_key
+  neon_api_url:
+    vars:
+      - name: neon_api_url
+  neon_api_timeout:
+    vars:
+      - name: neon_api_timeout
+  neon_wait_timeout:
+    vars:
+      - name: neon_wait_timeout
+  org_id:
+    vars:
+      - name: neon_org_id
+"""
 
     MODULES = r"""
 attributes:

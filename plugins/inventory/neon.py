@@ -20,6 +20,7 @@ description:
     they are needed.
   - The file's name must end with C(neon.yml) or C(neon.yaml). A key in it that is no option is an error.
 extends_documentation_fragment:
+  - streamkap.neon._neon_api
   - streamkap.neon._neon_api.plugins
   - constructed
   - inventory_cache

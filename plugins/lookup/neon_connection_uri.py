@@ -16,6 +16,7 @@ description:
     such as C(ansible.builtin.debug), it is shown. All options of this collection that take it keep it secret.
   - It leads to the compute itself, which is what capturing needs, and to its pooler only with O(pooled=true).
 extends_documentation_fragment:
+  - streamkap.neon._neon_api
   - streamkap.neon._neon_api.plugins
 options:
   _terms:

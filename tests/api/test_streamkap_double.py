@@ -57,7 +57,7 @@ def test_a_token_is_needed_and_ends(streamkap: Streamkap) -> None:
 def test_no_more_requests_than_told_and_how_long_to_wait(streamkap: Streamkap, ask: Client) -> None:
     streamkap.limit = 2, 10.0
     streamkap.retry_after = 7
-    assert [ask("GET", "/sources").status for _ in range(3)] == [200, 200, 429]
+    assert [ask("GET", "/sources").status for _time in range(3)] == [200, 200, 429]
     refused = ask("GET", "/sources")
     assert (refused.headers["retry-after"], refused.detail) == ("7", "Too Many Requests")
     streamkap.clock.sleep(10)
@@ -395,7 +395,7 @@ def test_no_snapshot_of_a_source_that_is_not_active(ask: Client, active: str) ->
 
 def test_it_fails_as_told(streamkap: Streamkap, ask: Client) -> None:
     streamkap.fail("GET", "/sources", BAD_GATEWAY, times=2)
-    for _ in range(2):
+    for _time in range(2):
         broken = ask("GET", "/sources")
         assert (broken.status, broken.headers["content-type"]) == (502, "text/html")
         assert broken.body.startswith("<html>")

@@ -222,8 +222,10 @@ class Connector:
         signal = f"INSERT INTO {'.'.join(map(quoted, str(table).split('.')))} VALUES (%s, %s, %s)"
         places = {"hostname": "host", "port": "port", "user": "user", "password": "password", "dbname": "dbname"}
         place = {libpq: self._properties[f"database.{name}"] for name, libpq in places.items()}
-        with contextlib.closing(psycopg2.connect(**place)) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(signal, [name, kind, json.dumps(data)])
+        with contextlib.closing(psycopg2.connect(**place)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(signal, [name, kind, json.dumps(data)])
 
     def _look(self) -> None:
         """Takes note of what has come since the last look."""

@@ -109,11 +109,14 @@ class Judge(contextlib.ExitStack):
 
     upstream: Callable[[Request], Reply]
 
+    def _answer(self, request: Request) -> Reply:
+        return self.upstream(request)
+
     def __enter__(self) -> Judge:
         super().__enter__()
         install()
         self._description = yaml.load(DESCRIPTION.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        answering = self.enter_context(stub(lambda request: self.upstream(request)))
+        answering = self.enter_context(stub(self._answer))
         self._port = free_port()
         self._log: TextIO = self.enter_context(tempfile.TemporaryFile("w+", prefix="prism-"))
         watcher = subprocess.Popen(

@@ -45,7 +45,7 @@ class Field:
             value = int(value)
         # A boolean is an integer in Python, and none here.
         right = {TEXT: str, BOOLEAN: bool, INTEGER: int}[self.kind]
-        if type(value) is not right:
+        if not isinstance(value, right) or isinstance(value, bool) != (right is bool):
             return f"Input should be a valid {self.kind}"
         if self.choices and value not in self.choices:
             return "Input should be " + " or ".join(repr(choice) for choice in self.choices)
