@@ -50,7 +50,7 @@ def test_what_is_as_described_is_no_violation(console: Console, judge: Judge, re
         (asking("GET", "/projects", page="2"), "page is not described"),
         (asking("GET", "/projects", key=None), "Invalid security scheme"),
         (asking("GET", "/project"), "route not found"),
-        (asking("PUT", "/projects/shiny-wind-000001", settings()), "NOT_IMPLEMENTED"),
+        (asking("PUT", "/projects/shiny-wind-000001", settings()), "route not found"),
         (asking("PATCH", "/projects/shiny-wind-000001", {"settings": {}}), "must have required property 'project'"),
         (asking("PATCH", "/projects/shiny-wind-000001", settings(enable_logical_replication="yes")), "boolean"),
         (asking("PATCH", "/projects/shiny-wind-000001", settings(logical=True)), "project.settings.logical is not"),
