@@ -91,7 +91,9 @@ class Bastion:
         self.administrator = pwd.getpwuid(os.geteuid()).pw_name
 
     def __enter__(self) -> Bastion:
-        self.folder = Path(tempfile.mkdtemp(prefix="streamkap-neon-"))
+        # The keys in it are the users' own to read, and sshd trusts no folder below one that everybody may write to.
+        self.folder = Path(tempfile.mkdtemp(prefix="streamkap-neon-", dir="/run"))
+        self.folder.chmod(0o755)
         self.port = free_port()
         self.config = self.folder / "sshd_config"
         self.drop_in = self.folder / "sshd_config.d" / f"00-{self.user}.conf"
@@ -102,7 +104,9 @@ class Bastion:
             self.make_key(key)
         (self.folder / "keys").mkdir()
         shutil.copy(self.folder / "key.pub", self.folder / "keys" / self.administrator)
-        (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {(self.folder / 'host_key.pub').read_text()}")
+        (self.folder / "known_hosts").write_text(
+            f"[127.0.0.1]:{self.port} {(self.folder / 'host_key.pub').read_text()}"
+        )
         self.config.write_text(
             f"Include {self.drop_in.parent}/*.conf\n{PERMISSIVE.format(folder=self.folder, port=self.port)}"
         )
@@ -176,6 +180,11 @@ class Bastion:
         assert run.rc == 0, run.stdout + run.stderr
         return run
 
+    def reload(self) -> None:
+        before = self.starts
+        self._sshd.send_signal(signal.SIGHUP)
+        eventually(lambda: self.starts > before)
+
     def state(self) -> dict[str, object]:
         """All that the role may touch."""
         files = [self.config, *self.drop_in.parent.rglob("*"), self.home, *self.home.rglob("*")]
@@ -186,13 +195,27 @@ class Bastion:
             "files": {str(file): _seen(file) for file in files if file.exists()},
         }
 
-    def command(self, *arguments: object, user: str = "", key: str = "key") -> list[str]:
-        """A call of ssh, as the tunnel's user when no other is given."""
-        options = {**OPTIONS, "UserKnownHostsFile": self.folder / "known_hosts"}
+    def command(self, *arguments: object, user: str = "", key: str = "key", program: str = "ssh") -> list[str]:
+        """A call of ssh, as the tunnel's user when no other is given; the last argument is the command, or empty."""
+        options = {**OPTIONS, "Port": self.port, "UserKnownHostsFile": self.folder / "known_hosts"}
         destination = f"{user or self.user}@127.0.0.1"
-        identity = ["-i", self.folder / key, "-p", self.port]
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        return [str(word) for word in ("ssh", "-F", "none", *given, *identity, *arguments[:-1], destination, *arguments[-1:]) if word != ""]
+        *arguments, command = arguments
+        words = ["-F", "none", *given, "-i", self.folder / key, *arguments, destination, *[command] * bool(command)]
+        return [program, *map(str, words)]
+
+    def ssh(
+        self, *arguments: object, given: bytes = b"", env: dict[str, str] | None = None, **who: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs ssh to its end, with the command as the last argument, or none."""
+        return subprocess.run(
+            self.command(*arguments, **who),
+            input=given,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
 
     @contextlib.contextmanager
     def held(self, *arguments: object, user: str = "", key: str = "key") -> Iterator[subprocess.Popen[str]]:
