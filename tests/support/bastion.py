@@ -42,10 +42,14 @@ PLAYBOOK = """
 - hosts: localhost
   gather_facts: false
   tasks:
+    - ansible.builtin.set_fact:
+        "{{ item.key }}": "{{ item.value }}"
+        cacheable: true
+      loop: "{{ facts | dict2items }}"
     - ansible.builtin.include_role:
         name: streamkap.neon.ssh_tunnel
     - ansible.builtin.debug:
-        var: ssh_tunnel_bastion
+        var: ssh_tunnel_bastion | default('')
 """
 # All that the role is to forbid to one user.
 PERMISSIVE = """
@@ -166,10 +170,21 @@ class Bastion:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def run(self, *, check: bool = False, env: dict[str, str] | None = None, **given: object) -> PlaybookRun:
-        """Runs the role."""
+    def run(
+        self,
+        *,
+        check: bool = False,
+        facts: dict[str, str] | None = None,
+        env: dict[str, str] | None = None,
+        **given: object,
+    ) -> PlaybookRun:
+        """Runs the role.
+
+        facts: what Ansible is to know of the host, whatever is true
+        """
         before = self.starts
-        run = run_playbook(PLAYBOOK, extra_vars=self.variables(**given), check=check, diff=True, env=env)
+        extra_vars = {"facts": facts or {}, **self.variables(**given)}
+        run = run_playbook(PLAYBOOK, extra_vars=extra_vars, check=check, diff=True, env=env)
         if "Have sshd read its configuration" in run.stdout and not check and not run.rc:
             eventually(lambda: self.starts > before)
         return run
