@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support.bastion import SSHD, Bastion, account, greeter, group, sessions
+from support.bastion import PLAYBOOK, SSHD, Bastion, account, greeter, group, sessions
 from support.modules import PlaybookRun, run_playbook
 from support.waiting import eventually
 
@@ -271,37 +271,41 @@ def test_a_home_a_group_and_a_file_of_somebody_elses_are_left_alone(bastion: Bas
     refused(f"The group {bastion.user}")
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"ssh_tunnel_public_key": None}, "ssh_tunnel_public_key is no public key"),
-        ({"ssh_tunnel_public_key": "ssh-ed25519 AAAA\nssh-ed25519 AAAA"}, "ssh_tunnel_public_key is no public key"),
-        ({"ssh_tunnel_public_key": 'command="sh" ssh-ed25519 AAAA'}, "without options before it"),
-        ({"ssh_tunnel_public_key": "ssh-dss AAAAB3NzaC1kc3M"}, "ssh_tunnel_public_key is no public key"),
-        ({"ssh_tunnel_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFaa0w"}, "ssh-keygen cannot read it"),
-        ({"ssh_tunnel_databases": []}, "ssh_tunnel_databases is empty"),
-        ({"ssh_tunnel_databases": None}, "ssh_tunnel_databases is empty"),
-        ({"ssh_tunnel_databases": ["*:5432"]}, "is not of the form HOST:PORT"),
-        ({"ssh_tunnel_databases": ["127.0.0.1:5432", "db.example.com"]}, '"db.example.com" in ssh_tunnel_databases is not'),
-        ({"ssh_tunnel_databases": ["db:5432\nMatch all"]}, "is not of the form HOST:PORT"),
-        ({"ssh_tunnel_databases": ['db:5432",command="sh']}, "is not of the form HOST:PORT"),
-        ({"ssh_tunnel_databases": ["db:65536"]}, "is not of the form HOST:PORT"),
-        ({"ssh_tunnel_databases": ["ep-cool-1-pooler.eu.aws.neon.tech:5432"]}, "the same without -pooler"),
-        ({"ssh_tunnel_user": "root"}, "ssh_tunnel_user is"),
-        ({"ssh_tunnel_user": "*"}, "ssh_tunnel_user is"),
-        ({"ssh_tunnel_user": "daemon", "ansible_user": "daemon"}, "daemon is an administrator of this host"),
-        ({"ssh_tunnel_home": "/"}, "ssh_tunnel_home is"),
-        ({"ssh_tunnel_home": "/home/../etc"}, "ssh_tunnel_home is"),
-        ({"ssh_tunnel_sshd": "/nowhere/sshd"}, "There is no /nowhere/sshd"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_meant_is_refused_before_anything_is_changed(
-    untouched: Bastion, given: dict[str, object], message: str
-) -> None:
+CANNOT_BE_MEANT = [
+    ({"ssh_tunnel_public_key": None}, "ssh_tunnel_public_key is no public key"),
+    ({"ssh_tunnel_public_key": "ssh-ed25519 AAAA\nssh-ed25519 AAAA"}, "ssh_tunnel_public_key is no public key"),
+    ({"ssh_tunnel_public_key": 'command="sh" ssh-ed25519 AAAA'}, "without options before it"),
+    ({"ssh_tunnel_public_key": "ssh-dss AAAAB3NzaC1kc3M"}, "ssh_tunnel_public_key is no public key"),
+    ({"ssh_tunnel_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFaa0w"}, "ssh-keygen cannot read it"),
+    ({"ssh_tunnel_databases": []}, "ssh_tunnel_databases is empty"),
+    ({"ssh_tunnel_databases": None}, "ssh_tunnel_databases is empty"),
+    ({"ssh_tunnel_databases": ["*:5432"]}, "is not of the form HOST:PORT"),
+    ({"ssh_tunnel_databases": ["127.0.0.1:5432", "db.example.com"]}, '"db.example.com" in ssh_tunnel_databases is not'),
+    ({"ssh_tunnel_databases": ["db:5432\nMatch all"]}, "is not of the form HOST:PORT"),
+    ({"ssh_tunnel_databases": ['db:5432",command="sh']}, "is not of the form HOST:PORT"),
+    ({"ssh_tunnel_databases": ["db:65536"]}, "is not of the form HOST:PORT"),
+    ({"ssh_tunnel_databases": ["ep-cool-1-pooler.eu.aws.neon.tech:5432"]}, "the same without -pooler"),
+    ({"ssh_tunnel_user": "root"}, "ssh_tunnel_user is"),
+    ({"ssh_tunnel_user": "*"}, "ssh_tunnel_user is"),
+    ({"ssh_tunnel_user": "daemon", "ansible_user": "daemon"}, "daemon is an administrator of this host"),
+    ({"ssh_tunnel_home": "/"}, "ssh_tunnel_home is"),
+    ({"ssh_tunnel_home": "/home/../etc"}, "ssh_tunnel_home is"),
+    ({"ssh_tunnel_sshd": "/nowhere/sshd"}, "There is no /nowhere/sshd"),
+]  # fmt: skip
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_changed(untouched: Bastion) -> None:
+    """Each on a host of its own, which all are this one."""
     before = untouched.state()
-    run = untouched.run(**given)
-    assert (run.rc, run.changed, untouched.state()) == (2, 0, before), run.stdout
-    assert message in _words(run)
+    hosts = {f"case{number}": untouched.variables(**given) for number, (given, _message) in enumerate(CANNOT_BE_MEANT)}
+    run = run_playbook(
+        PLAYBOOK, inventory=json.dumps({"all": {"hosts": hosts}}, indent=1), extra_vars={"hosts": "all", "facts": {}}
+    )
+    assert untouched.state() == before
+    for host, (given, message) in zip(hosts, CANNOT_BE_MEANT, strict=True):
+        assert (run.stats[host]["failed"], run.stats[host]["changed"]) == (1, 0), given
+        said = " ".join(re.findall(rf"^(?:fatal|failed): \[{host}\].*$", run.stdout, re.MULTILINE))
+        assert message in said.replace('\\"', '"'), (given, said)
 
 
 def test_who_has_become_root_is_an_administrator(untouched: Bastion) -> None:

@@ -39,7 +39,7 @@ LACKING = (
     " has been tested."
 )
 PLAYBOOK = """
-- hosts: localhost
+- hosts: "{{ hosts | default('localhost') }}"
   gather_facts: false
   tasks:
     - ansible.builtin.set_fact:
