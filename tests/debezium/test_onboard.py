@@ -12,7 +12,8 @@ import pytest
 
 from debezium.engine import FENCE, Engine
 from debezium.streamkap import Connectors
-from support import neon, streamkap_api
+from support import bastion, neon, streamkap_api
+from support.bastion import Bastion, sessions
 from support.console import KEY, Console, Project
 from support.hurting import PASSWORD, SLOT, USER, VARIABLES
 from support.modules import PlaybookRun, run_playbook
@@ -34,8 +35,26 @@ def project(server: Server, database: Database, console: Console) -> Iterator[Pr
 
 
 @pytest.fixture
-def connectors() -> Iterator[Connectors]:
-    with Connectors() as connectors:
+def tunnel(request: pytest.FixtureRequest) -> Bastion | None:
+    """The bastion that a test is to go through, if any."""
+    if not request.param:
+        return None
+    if bastion.lacking():
+        pytest.skip(bastion.LACKING)
+    return request.getfixturevalue("open_bastion")
+
+
+@pytest.fixture
+def open_bastion(database: Database) -> Iterator[Bastion]:
+    """A real sshd that the role ssh_tunnel has prepared for the database."""
+    with Bastion() as host:
+        host.apply(ssh_tunnel_databases=[f"{database.server.host}:{database.server.port}"])
+        yield host
+
+
+@pytest.fixture
+def connectors(tunnel: Bastion | None) -> Iterator[Connectors]:
+    with Connectors(key=tunnel.folder / "key" if tunnel else None) as connectors:
         yield connectors
 
 
@@ -76,7 +95,10 @@ def test_from_a_project_without_logical_replication_to_a_row_that_is_captured(
 
 
 @pytest.fixture
-def play(variables: dict[str, object], streamkap: Streamkap, project: Project) -> Play:
+def play(variables: dict[str, object], streamkap: Streamkap, project: Project, tunnel: Bastion | None) -> Play:
+    if tunnel:
+        variables |= {"cdc_ssh_host": "127.0.0.1", "cdc_ssh_port": tunnel.port, "cdc_ssh_user": tunnel.user}
+
     def play(playbook: str, **options: object) -> PlaybookRun:
         # The password that Neon gave is in no variable.
         run = run_playbook(
@@ -94,13 +116,22 @@ def play(variables: dict[str, object], streamkap: Streamkap, project: Project) -
 
 
 @pytest.mark.postgres(15, 18)
+@pytest.mark.parametrize("tunnel", [False, True], ids=["directly", "through a tunnel"], indirect=True)
 def test_from_nothing_to_a_source_that_captures_and_back(
-    play: Play, variables: dict[str, object], streamkap: Streamkap, connectors: Connectors, database: Database
+    play: Play,
+    variables: dict[str, object],
+    streamkap: Streamkap,
+    connectors: Connectors,
+    database: Database,
+    tunnel: Bastion | None,
 ) -> None:
     first = play("onboard", verbosity=4)
     assert first.rc == 0, first.stdout + first.stderr
     (source,) = streamkap.sources
     assert source.name == "shop"
+    assert source.config["ssh.enabled"] == bool(tunnel)
+    if tunnel:
+        assert sessions(tunnel.user)
     database.sql("INSERT INTO app.products VALUES ('new', 'New', 1)")
     eventually(lambda: connectors.saw("c", "app.products", sku="new"))
     assert database.admin("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [SLOT]) == [(True,)]
