@@ -5,7 +5,6 @@
 """For the tests of the role ssh_tunnel, on a real sshd (support/bastion.py). They need root, because they make accounts.
 
 bastion     a host to which the role has not come yet
-tunnel      one to which it has come, shared by the tests that change nothing
 """
 
 from __future__ import annotations

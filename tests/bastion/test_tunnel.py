@@ -153,10 +153,11 @@ def remote_forward_of_a_socket(tunnel: Tunnel, user: str) -> bool:
 
 def network_interface(tunnel: Tunnel, user: str) -> bool:
     """The client makes one first, and the server another one. That only root could make it is not what is asked here."""
-    before = _interfaces()
-    with tunnel.bastion.held("-v", "-w", "any:any", user=user) as ssh:
-        eventually(lambda: len(_interfaces() - before) == 2 or ssh.poll() is not None)
-        return ssh.poll() is None or "Server has rejected tunnel device forwarding" not in ssh.stderr.read()
+    number = 2 * free_port()
+    made = Path(f"/sys/class/net/tun{number}")
+    with tunnel.bastion.held("-v", "-w", f"{number + 1}:{number}", user=user) as ssh:
+        eventually(lambda: made.exists() or ssh.poll() is not None)
+        return made.exists() or "Server has rejected tunnel device forwarding" not in ssh.stderr.read()
 
 
 def another_key(tunnel: Tunnel, user: str) -> bool:
@@ -245,7 +246,3 @@ def test_several_places_are_reached_and_each_of_them_only_by_its_own_port(bastio
 
 def _goes_through(tunnel: Tunnel) -> bool:
     return tunnel.bastion.ssh("-W", tunnel.place, "").stdout == HELLO
-
-
-def _interfaces() -> set[str]:
-    return {place.name for place in Path("/sys/class/net").glob("tun*")}

@@ -9,6 +9,7 @@ postgres    a throw-away server, and a hot standby of it
 pooler      what lets everything through but replication
 proxy       a network that takes its time, and counts round trips
 neon        Neon's roles and an application's database on such a server
+bastion     a real sshd, to which the role ssh_tunnel comes
 console     Neon's management API, as far as a fleet is read by it
 modules     a module of the collection in this process, or a real ansible-playbook
 fixtures    pytest: a server for each version, and a fresh database for each test
