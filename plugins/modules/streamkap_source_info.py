@@ -113,7 +113,9 @@ sources:
       type: str
       sample: ssh-ed25519 AAAA... streamkap
     settings:
-      description: How a PostgreSQL source is configured, by the options of M(streamkap.neon.streamkap_source) and as they have it.
+      description:
+        - How a PostgreSQL source is configured, by the options of M(streamkap.neon.streamkap_source) and as they have it.
+        - What Streamkap does not tell is its default.
       type: dict
       sample: {database_port: 5432, schema_include_list: [app]}
     config:

@@ -118,6 +118,9 @@ class TestDifferences:
         [
             ("database_port", 5432),
             ("table_include_list", ["app.customers", "app.orders"]),
+            ("table_include_list", ["app.customers,app.orders"]),
+            ("preserve_null_values", False),
+            ("binary_handling_mode", "bytes"),
             ("snapshot_read_only", True),
             ("column_include_list", []),
             ("heartbeat_data_collection_schema_or_database", ""),
@@ -131,6 +134,13 @@ class TestDifferences:
     )
     def test_are_none_where_it_means_the_same(self, option, value):
         assert not planned(**{option: value}).changes
+
+    def test_are_none_where_a_default_is_not_told(self):
+        seen = found({"heartbeat.enabled": None})
+        del seen["config"]["database.port.user.defined"]
+        made = planned(seen, database_port=5432, heartbeat_enabled=True)
+        assert not made.changes
+        assert not made.objections
 
     @pytest.mark.parametrize(
         ("option", "value", "sent"),
@@ -398,6 +408,9 @@ class TestTold:
         told = describe(seen, "shop", lambda text: text.replace(PASSWORD, "*"))
         assert PASSWORD not in str(told)
         assert len(told["tasks"][0]["error"]) == 2000
+
+    def test_of_another_system_without_settings_of_this_one(self):
+        assert describe(found(connector="mysql"), "shop", str)["settings"] == {}
 
     @pytest.mark.parametrize("statuses", [None, [], {}, {"0": "RUNNING"}, {"0": {"state": None}}])
     def test_in_an_odd_shape(self, statuses):

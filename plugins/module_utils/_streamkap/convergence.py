@@ -17,10 +17,11 @@ from .._http import path
 from .._sql import MASK, listed
 from .._streamkap_api import StreamkapApi, Unknown, message_of
 from .fields import FIELDS, OPTION_OF, PASSWORD_KEY, PUBLIC_KEY, is_secret
-from .source import ABSENT, CONNECTOR, PAUSED, PRESENT, Desired, Plan, plan, plan_fields
+from .source import ABSENT, PAUSED, PRESENT, Desired, Plan, plan, plan_fields
 from .told import (
     ACTIVE,
     BROKEN,
+    CONNECTOR,
     HALTED,
     all_run,
     any_failed,

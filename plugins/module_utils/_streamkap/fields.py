@@ -45,8 +45,8 @@ class Field:
         if value is None or value == "" or value == []:
             return None
         if self.kind == NAMES:
-            parts = value if isinstance(value, list) else str(value).split(",")
-            return [part for part in (str(part).strip() for part in parts) if part] or None
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            return [part for part in map(str.strip, text.split(",")) if part] or None
         if self.kind == NUMBER:
             return _number(value)
         if self.kind in (FLAG, YES_NO):

@@ -16,9 +16,7 @@ from typing import Any
 from .._errors import Failure
 from .._sql import listed
 from .fields import FIELDS, OPTION_OF, PUBLIC_KEY, check, is_secret
-from .told import BROKEN, PENDING, is_halted, settings
-
-CONNECTOR = "postgresql"
+from .told import BROKEN, CONNECTOR, PENDING, is_halted, settings
 
 PRESENT, ABSENT, PAUSED, RUNNING = STATES = ("present", "absent", "paused", "running")
 
@@ -154,7 +152,7 @@ def plan(desired: Desired, found: Mapping[str, Any] | None, stored_password: str
         made.password = True
         made.before["database_password"], made.after["database_password"] = "another one", "new"
     if made.updates and not made.objections:
-        _check_together(desired, {**_defaults(), **known, **desired.fields}, set(desired.fields))
+        _check_together(desired, {**known, **desired.fields}, set(desired.fields))
     _plan_action(made, desired, found)
     return made
 
@@ -168,7 +166,7 @@ def _plan_new(made: Plan, desired: Desired) -> None:
             "There is no source %s in Streamkap, and to make one it takes %s." % (desired.name, listed(lacking)),
             hint="Give that too. Or is it called otherwise, or does it belong to another project than the API token?",
         )
-    _check_together(desired, {**_defaults(), **desired.fields}, set(FIELDS))
+    _check_together(desired, {**settings({}), **desired.fields}, set(FIELDS))
     made.made = True
     made.config = {FIELDS[option].key: FIELDS[option].sent(value) for option, value in desired.fields.items()}
     made.config.update(desired.config)
@@ -290,10 +288,6 @@ def _loosely(value: Any) -> Any:
     if value is None or value == "":
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _defaults() -> dict[str, Any]:
-    return {option: known.default for option, known in FIELDS.items()}
 
 
 # What may be told to be wrong without asking anybody

@@ -14,6 +14,8 @@ from typing import Any, Callable
 from .._text import printable
 from .fields import FIELDS, NAMES, PASSWORD_KEY, PUBLIC_KEY, is_secret
 
+CONNECTOR = "postgresql"
+
 # What connector_status and desired_state may be, as far as it matters here.
 ACTIVE, BROKEN, PENDING, HALTED = "Active", "Broken", "Pending", ("Paused", "Stopped")
 
@@ -21,9 +23,10 @@ _LONGEST_ERROR = 2000  # characters of a task's error
 
 
 def settings(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a source, by the options and as they have it, as far as it is told."""
+    """The configuration of a source, by the options and as they have it. What is not told is Streamkap's default."""
     told = found.get("config") or {}
-    return {option: known.meant(told[known.key]) for option, known in FIELDS.items() if known.key in told}
+    known = {option: field.meant(told.get(field.key)) for option, field in FIELDS.items()}
+    return {option: FIELDS[option].default if value is None else value for option, value in known.items()}
 
 
 def password_of(source: Mapping[str, Any] | None) -> str | None:
@@ -89,7 +92,7 @@ def describe(found: Mapping[str, Any] | None, name: str, hide: Callable[[str], s
         "tags": [str(tag) for tag in found.get("tags") or []],
         "kc_cluster_id": found.get("kc_cluster_id"),
         "ssh_public_key": told.get(PUBLIC_KEY),
-        "settings": _as_written(settings(found)),
+        "settings": _as_written(settings(found)) if found.get("connector") == CONNECTOR else {},
         "config": {key: value for key, value in told.items() if not is_secret(key)},
     }
 
