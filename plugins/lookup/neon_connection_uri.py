@@ -76,7 +76,7 @@ _raw:
   description: A connection URI for each project. Secret.
   type: list
   elements: str
-  sample: [postgresql://neondb_owner:********@ep-cool-darkness-123456.us-east-2.aws.neon.tech/neondb?sslmode=require]
+  sample: ["postgresql://neondb_owner:********@ep-cool-darkness-123456.us-east-2.aws.neon.tech/neondb?sslmode=require"]
 """
 
 from typing import Any

@@ -247,7 +247,8 @@ def test_what_is_somebody_elses_is_left_alone_unless_it_may_be_taken(bastion: Ba
         given = {"ssh_tunnel_databases": [f"{host}:{port}"], "ssh_tunnel_adopt": True}
         bastion.apply(**given)
         assert account(bastion.user).pw_shell == "/usr/sbin/nologin"
-        assert bastion.user not in subprocess.run(["getent", "group", "users"], capture_output=True, text=True).stdout
+        users = subprocess.run(["getent", "group", "users"], capture_output=True, text=True, check=True).stdout
+        assert bastion.user not in users
         assert bastion.apply(**given).changed == 0
         assert bastion.ssh("-W", f"{host}:{port}", "").stdout == HELLO
     bastion.apply(ssh_tunnel_state="absent")
