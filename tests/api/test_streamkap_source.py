@@ -464,7 +464,7 @@ class TestFaults:
         assert shop.config["database.user"] == "other"
 
     def test_of_a_limit_are_waited_for(self, streamkap, run):
-        streamkap.limit = (4, 1)
+        streamkap.limit = (3, 2)
         assert run(**SHOP)["changed"]
         assert streamkap.refused_for_pace
 
