@@ -20,9 +20,9 @@ run() {
     # Many, and all of one module, which neither the way nor ansible-core knows from others.
     set -- --ignore tests/integration/test_readiness.py "$@"
     # What these tests are about they try in both ways in any case.
-    # The inventory runs no module.
+    # The inventory runs no module, and a fleet runs the same ones as a database alone.
     if [ "$way" = ordinary ]; then
-        set -- --ignore tests/integration/test_in_process.py --ignore tests/api/test_inventory.py "$@"
+        set -- --ignore tests/integration/test_in_process.py --ignore tests/api/test_inventory.py --ignore tests/api/test_fleet.py "$@"
     fi
     ".venv/core-$core/bin/python" -m pytest tests/unit tests/integration tests/api --modules "$way" -p no:cacheprovider "$@" \
         >"$log" 2>&1 || code=$?
