@@ -108,6 +108,27 @@ def test_the_password_through_a_tunnel_says_which_endpoint_is_meant(play: Play, 
 
 
 @pytest.mark.postgres(18)
+def test_a_source_can_wait_until_the_bastion_knows_its_key(play: Play, streamkap: Streamkap) -> None:
+    # As docs/connector.md has it. Nobody can log in to the bastion yet.
+    streamkap.error = "SSH tunnel error: Permission denied (publickey)."
+    tasks = [{"ansible.builtin.debug": {"msg": "The key is {{ connector_source.ssh_public_key }}."}}]
+    first = play(
+        yaml.safe_dump([{**PLAY[0], "post_tasks": tasks}]),
+        cdc_ssh_host="bastion.example",
+        connector_state="paused",
+        connector_wait=False,
+    )
+    assert first.rc == 0, first.stdout
+    assert f"The key is {streamkap_api.PUBLIC_KEY}." in first.stdout
+    (source,) = streamkap.sources
+    assert source.desired_state == "Paused"
+    streamkap.error = source.error = None
+    assert play(cdc_ssh_host="bastion.example").rc == 0
+    assert source.desired_state == "Active"
+    assert streamkap.changes.count(CREATE) == 1
+
+
+@pytest.mark.postgres(18)
 def test_without_what_the_role_cdc_tells_it_says_what_lacks(play: Play, streamkap: Streamkap) -> None:
     run = play(ALONE)
     assert run.rc == 2
