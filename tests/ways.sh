@@ -19,6 +19,8 @@ run() {
     case " $* " in *" --postgres "*) ;; *) set -- --postgres "$major" "$@" ;; esac
     # Many, and all of one module, which neither the way nor ansible-core knows from others.
     set -- --ignore tests/integration/test_readiness.py "$@"
+    # What tells of the tests' own doubles, and of what takes its time on any ansible-core.
+    set -- --ignore tests/api/test_judge.py --ignore tests/api/test_streamkap_double.py --deselect tests/api/test_inventory.py::TestSize "$@"
     # What these tests are about they try in both ways in any case.
     # The inventory runs no module, and a fleet runs the same ones as a database alone.
     if [ "$way" = ordinary ]; then
