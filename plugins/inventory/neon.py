@@ -107,6 +107,8 @@ seealso:
 """
 
 EXAMPLES = r"""
+# fmt: code
+
 # fleet.neon.yml: every database of every project's default branch. The key is in the environment variable NEON_API_KEY.
 plugin: streamkap.neon.neon
 

@@ -19,7 +19,8 @@ from ansible_collections.streamkap.neon.plugins.module_utils._neon_api import (
 
 
 class _Plugin(Protocol):
-    def get_option(self, option: str) -> Any: ...
+    def get_option(self, option: str) -> Any:
+        """What it was given for an option."""
 
 
 def neon_api(plugin: _Plugin, templar: Any, requests_a_minute: float = REQUESTS_A_MINUTE) -> NeonApi:

@@ -98,7 +98,8 @@ class Running(Protocol):
     def snapshot(self, order: dict[str, object]) -> None:
         """Begins one: the body of the order, with its tables (schema.table)."""
 
-    def stop_snapshot(self) -> None: ...
+    def stop_snapshot(self) -> None:
+        """Ends the one that runs."""
 
     def stop(self) -> None:
         """Ends it; the slot is free afterwards. Nothing happens when it has ended."""
