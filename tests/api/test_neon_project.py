@@ -15,8 +15,9 @@ from ansible_collections.streamkap.neon.plugins.module_utils._errors import Fail
 from ansible_collections.streamkap.neon.plugins.module_utils._neon.project import Desired, converge
 from ansible_collections.streamkap.neon.plugins.module_utils._neon_api import NeonApi
 
-from support.console import KEY, NEVER, PERSONAL_KEY, Console, Project
+from support.console import KEY, PERSONAL_KEY, Console, Project
 from support.http_stub import LOST, Clock
+from support.line import NEVER
 from support.modules import run_module, run_playbook
 from support.neon import OWNER_PASSWORD, Database
 from support.postgres import Server

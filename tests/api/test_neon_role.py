@@ -13,8 +13,9 @@ import psycopg2
 import pytest
 import yaml
 
-from support.console import KEY, NEVER, Console, Project
+from support.console import KEY, Console, Project
 from support.http_stub import LOST
+from support.line import NEVER
 from support.modules import run_module, run_playbook
 from support.neon import Database
 

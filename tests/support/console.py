@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from .http_stub import Reply, Request, Stub, stub
+from .line import Line
 from .neon import Database, quoted
 from .postgres import Server
 from .prism import Judge
@@ -39,8 +40,6 @@ ORGANIZATION = "org-of-the-tests"
 # In every connection string that leads to no real server.
 PASSWORD = "npg_Role-of-the-tests-4"
 OWNER = "neondb_owner"
-# In place of an answer: none, for as long as anybody listens.
-NEVER = object()
 
 REGION = "aws-us-east-2"
 
@@ -102,15 +101,6 @@ class Operation:
         failed = {"error": "the compute did not come up"} if self.status == "failed" else {}
         told = {"id": self.id, "action": self.action, "status": self.status, **self.place, **failed, **_SINCE}
         return {**told, "failures_count": int(bool(failed)), "total_duration_ms": 0}
-
-
-@dataclass
-class _Fault:
-    method: str
-    path_end: str
-    reply: object
-    times: int
-    carried_out: bool
 
 
 @dataclass
@@ -261,20 +251,21 @@ class Console(contextlib.AbstractContextManager):
         self.violations: list[str] = []
         self.clock: Callable[[], float] = time.monotonic
         self._judge = judge
-        self._faults: list[_Fault] = []
         self._numbers = itertools.count(1)
         self._times: deque[float] = deque()
         self._lock = threading.RLock()
-        self._closed = threading.Event()
+        self._line = Line(self._judged)
+        # See Line.
+        self.fail = self._line.fail
         self._server = contextlib.ExitStack()
 
     def __enter__(self) -> Console:
         self._judge.upstream = self._reply
-        self._stub: Stub = self._server.enter_context(stub(self._front))
+        self._stub: Stub = self._server.enter_context(stub(self._line.carry))
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._closed.set()
+        self._line.close()
         self._server.__exit__(*raised)
 
     @property
@@ -321,46 +312,17 @@ class Console(contextlib.AbstractContextManager):
         project.main.computes[0].update(host=database.server.host, current_state="active")
         return project
 
-    def fail(
-        self, method: str, path_end: str, reply: Reply | object, *, times: int = 1, carried_out: bool = False
-    ) -> None:
-        """Has the next requests of this kind fail.
-
-        :param reply: what is answered instead; LOST cuts the connection, NEVER leaves it open and silent.
-        :param carried_out: whether what was asked for is done all the same.
-        """
-        self._faults.append(_Fault(method, path_end, reply, times, carried_out))
-
     def busy(self, project: Project, seconds: float) -> Operation:
         """Locks a project by an operation of somebody else's."""
         return project.schedule("check_availability", seconds=seconds, since=self.clock())
 
     # What is asked, on its way
 
-    def _front(self, request: Request) -> Reply:
-        fault = self._fault_of(request)
-        if fault and not fault.carried_out:
-            return self._faulty(fault)
+    def _judged(self, request: Request) -> Reply:
         answer = self._judge.ask(request)
         self.violations += answer.violations
-        if fault:
-            return self._faulty(fault)
         told = json.loads(answer.body) if answer.body else ""
         return answer.status, told, {name: answer.headers[name] for name in ("retry-after",) if name in answer.headers}
-
-    def _fault_of(self, request: Request) -> _Fault | None:
-        with self._lock:
-            for fault in self._faults:
-                if fault.times and fault.method == request.method and request.path.endswith(fault.path_end):
-                    fault.times -= 1
-                    return fault
-        return None
-
-    def _faulty(self, fault: _Fault) -> Reply:
-        if fault.reply is NEVER:
-            self._closed.wait()
-            return None
-        return fault.reply
 
     # Answers
 

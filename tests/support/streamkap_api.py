@@ -51,13 +51,12 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from .http_stub import Reply, Request, Stub, stub
+from .line import Line
 from .streamkap_config import SECRETS, SET_ONCE, Config, complaints, completed, described, missing
 
 CLIENT_ID = "client-of-the-tests"
 SECRET = "skp_5tg-Secret-of-the-tests"
 MASK = "**********"
-# In place of an answer: none, for as long as anybody listens.
-NEVER = object()
 # What stands before the API, when it cannot reach it.
 BAD_GATEWAY = (
     502,
@@ -103,15 +102,6 @@ class Running(Protocol):
 
     def stop(self) -> None:
         """Ends it; the slot is free afterwards. Nothing happens when it has ended."""
-
-
-@dataclass
-class _Fault:
-    method: str
-    path_end: str
-    reply: object
-    times: int
-    carried_out: bool
 
 
 @dataclass
@@ -203,19 +193,20 @@ class Streamkap(contextlib.AbstractContextManager):
         self.clock: Callable[[], float] = time.monotonic
         self._tokens: dict[str, float] = {}
         self._refresh_tokens: set[str] = set()
-        self._faults: list[_Fault] = []
         self._numbers = itertools.count(1)
         self._times: deque[float] = deque()
         self._lock = threading.RLock()
-        self._closed = threading.Event()
+        self._line = Line(self._reply)
+        # See Line.
+        self.fail = self._line.fail
         self._server = contextlib.ExitStack()
 
     def __enter__(self) -> Streamkap:
-        self._stub: Stub = self._server.enter_context(stub(self._front))
+        self._stub: Stub = self._server.enter_context(stub(self._line.carry))
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._closed.set()
+        self._line.close()
         self._server.__exit__(*raised)
         for source in self.sources:
             _halt(source)
@@ -259,16 +250,6 @@ class Streamkap(contextlib.AbstractContextManager):
         """None of the access tokens is one any more; those to refresh them still are."""
         self._tokens.clear()
 
-    def fail(
-        self, method: str, path_end: str, reply: Reply | object, *, times: int = 1, carried_out: bool = False
-    ) -> None:
-        """Has the next requests of this kind fail.
-
-        :param reply: what is answered instead; LOST cuts the connection, NEVER leaves it open and silent.
-        :param carried_out: whether what was asked for is done all the same.
-        """
-        self._faults.append(_Fault(method, path_end, reply, times, carried_out))
-
     def status(self, source: Source) -> str:
         if source.desired_state != "Active":
             return source.desired_state
@@ -283,29 +264,6 @@ class Streamkap(contextlib.AbstractContextManager):
         if now < source.started_at + self.start_seconds:
             return "Starting"
         return "Broken" if source.error else "Active"
-
-    # What is asked, on its way
-
-    def _front(self, request: Request) -> Reply:
-        fault = self._fault_of(request)
-        if fault and not fault.carried_out:
-            return self._faulty(fault)
-        answer = self._reply(request)
-        return self._faulty(fault) if fault else answer
-
-    def _fault_of(self, request: Request) -> _Fault | None:
-        with self._lock:
-            for fault in self._faults:
-                if fault.times and fault.method == request.method and request.path.endswith(fault.path_end):
-                    fault.times -= 1
-                    return fault
-        return None
-
-    def _faulty(self, fault: _Fault) -> Reply:
-        if fault.reply is NEVER:
-            self._closed.wait()
-            return None
-        return fault.reply
 
     # Answers
 
