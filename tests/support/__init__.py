@@ -10,7 +10,9 @@ pooler      what lets everything through but replication
 proxy       a network that takes its time, and counts round trips
 neon        Neon's roles and an application's database on such a server
 bastion     a real sshd, to which the role ssh_tunnel comes
-console     Neon's management API, as far as a fleet is read by it
+console     Neon's management API in small, and `prism`, by which Neon's own description judges it
+streamkap_api  Streamkap's API in small
+line        what goes wrong on the way to either
 modules     a module of the collection in this process, or a real ansible-playbook
 fixtures    pytest: a server for each version, and a fresh database for each test
 """
