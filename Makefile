@@ -18,7 +18,7 @@ JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration api bastion trust ways debezium debezium-with-java molecule lint docs bench clean
+.PHONY: help demo test unit integration api ssh robustness matrix debezium debezium-with-java molecule lint docs bench clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -27,7 +27,7 @@ help: ## Show this list
 demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration api bastion trust ways debezium molecule lint ## Run all tests
+test: unit integration api ssh robustness matrix debezium molecule lint ## Run all tests
 
 unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
 	@echo "Unit tests"
@@ -44,20 +44,20 @@ api: $(TEST)/.stamp ## Test against fakes of Neon's and Streamkap's API, the for
 	@$(TEST)/bin/python -m pytest tests/api -n $(JOBS) --dist loadgroup $(SELECTION)
 
 # To the tunnel one version is like the other.
-bastion: $(TEST)/.stamp ## Test the tunnel on a real sshd (needs root, openssh-server and openssh-client; PG= and K= select)
+ssh: $(TEST)/.stamp ## Test the tunnel on a real sshd (needs root, openssh-server and openssh-client; PG= and K= select)
 	@echo "The bastion, with PostgreSQL $(or $(PG),17) behind it"
 	@$(TEST)/bin/python tests/support/binaries.py $(or $(subst $(comma), ,$(PG)),17)
-	@$(TEST)/bin/python -m pytest tests/bastion -n $(JOBS) --dist loadgroup --postgres "$(or $(PG),17)" $(if $(K),-k "$(K)")
+	@$(TEST)/bin/python -m pytest tests/ssh -n $(JOBS) --dist loadgroup --postgres "$(or $(PG),17)" $(if $(K),-k "$(K)")
 
 # The page is of a whole run.
-trust: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/trust.md (PG= and K= select, and write nothing)
+robustness: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/robustness.md (PG= and K= select, and write nothing)
 	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
-	@$(TEST)/bin/python -m pytest tests/trust -n $(JOBS) --dist loadgroup $(if $(strip $(SELECTION)),$(SELECTION),--write-figures)
+	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist loadgroup $(if $(strip $(SELECTION)),$(SELECTION),--write-figures)
 
-ways: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
+matrix: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
 	@echo "Unit, integration and API tests in both ways, on two versions of ansible-core"
-	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/ways.sh $(SELECTION)
+	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/matrix.sh $(SELECTION)
 
 # Nothing is downloaded where it could not run.
 debezium: ## Test with the real Debezium as the connector (needs Java 17; PG= and K= select)

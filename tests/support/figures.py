@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Figures that tests measure, and the page docs/trust.md that tells them: nothing in its tables is written by hand.
+"""Figures that tests measure, and the page docs/robustness.md that tells them: nothing in its tables is written by hand.
 
-A test counts what it tried and what came out badly, with the fixture of tests/trust/conftest.py:
+A test counts what it tried and what came out badly, with the fixture of tests/robustness/conftest.py:
 
     figures.add("cuts", 40)
     figures.add("half_applied", len(half_applied))
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "trust.md"
+PAGE = ROOT / "docs" / "robustness.md"
 
 # Of a pytest report's user_properties.
 PROPERTY = "figure"
@@ -141,10 +141,10 @@ SECTIONS = [
 INTRODUCTION = """\
 # What was tried to break it
 
-<!-- Written by `make trust`. Do not edit: change tests/support/figures.py or the tests. -->
+<!-- Written by `make robustness`. Do not edit: change tests/support/figures.py or the tests. -->
 
 The collection runs with an administrator's rights on production databases. What it promises is tried on real servers, by
-`make trust`, which writes this page from what it counted; tests that fail write nothing.
+`make robustness`, which writes this page from what it counted; tests that fail write nothing.
 """
 
 

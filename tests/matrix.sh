@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the unit, the integration and the API tests in both ways in which the modules run, on the oldest and on the newest
-# ansible-core that it supports: tests/ways.sh [arguments of pytest]
+# ansible-core that it supports: tests/matrix.sh [arguments of pytest]
 # JOBS is how many of these four runs go at a time. For PYTHON and PYTHON_NEWEST see pythons.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ source tests/pythons.sh
 # Most playbooks are tested on the newest PostgreSQL only. They take long in the ordinary way, in which they differ by nothing but
 # the modules that they call: there a version does that fewer of them are tested on. The longer runs come first.
 RUNS=("2.16 ordinary 17" "2.21 ordinary 17" "2.16 in-process 18" "2.21 in-process 18")
-LOGS=.cache/ways
+LOGS=.cache/matrix
 
 # shellcheck disable=SC2329 # by side_by_side
 run() {
@@ -42,7 +42,7 @@ failed=0
 arguments=("$@")
 planned=()
 cores=()
-set_up_cores ways 2.16 2.21 || failed=1
+set_up_cores matrix 2.16 2.21 || failed=1
 for run in "${RUNS[@]}"; do
     read -r core way major <<<"$run"
     case " ${cores[*]} " in *" $core "*) ;; *) continue ;; esac

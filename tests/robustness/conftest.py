@@ -4,7 +4,7 @@
 
 """Tests that try to break what the collection promises, and count what they tried.
 
-`pytest tests/trust --write-figures` also writes docs/trust.md, if all passed and no figure is lacking.
+`pytest tests/robustness --write-figures` also writes docs/robustness.md, if all passed and no figure is lacking.
 """
 
 from __future__ import annotations
