@@ -36,8 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="extend",
         type=_majors,
         metavar="MAJOR[,MAJOR...]",
-        help=f"PostgreSQL versions to test on (default: all of {', '.join(map(str, VERSIONS))})",
+        help=f"PostgreSQL versions to test on, of {', '.join(map(str, VERSIONS))} (default: what the tests' markers say)",
     )
+    parser.addoption("--full", action="store_true", help="run every test, each on all of its PostgreSQL versions")
     parser.addoption(
         "--modules",
         choices=modules.WAYS,

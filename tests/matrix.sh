@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Runs the unit, the integration and the API tests in both ways in which the modules run, on the oldest and on the newest
-# ansible-core that it supports: tests/matrix.sh [arguments of pytest]
+# Runs the tests marked `matrix` with both ways in which modules are executed, on the oldest and on the newest supported ansible-core:
+# tests/matrix.sh [arguments of pytest]
+# With FULL set it runs nearly all unit, integration and API tests instead.
 # JOBS is how many of these four runs go at a time. For PYTHON and PYTHON_NEWEST see pythons.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/pythons.sh
 
-# Most playbooks are tested on the newest PostgreSQL only. They take long in the ordinary way, in which they differ by nothing but
-# the modules that they call: there a version does that fewer of them are tested on. The longer runs come first.
-RUNS=("2.16 ordinary 17" "2.21 ordinary 17" "2.16 in-process 18" "2.21 in-process 18")
+# The longer runs start first. In the ordinary way, where each module starts a process, a full run takes a version of PostgreSQL on
+# which fewer playbooks are tested.
+if [ -n "${FULL:-}" ]; then ordinary=17; else ordinary=18; fi
+RUNS=("2.16 ordinary $ordinary" "2.21 ordinary $ordinary" "2.16 in-process 18" "2.21 in-process 18")
 LOGS=.cache/matrix
 
 # shellcheck disable=SC2329 # by side_by_side
@@ -17,12 +19,16 @@ run() {
     set -- "${arguments[@]}"
     # pytest's arguments would add to this one.
     case " $* " in *" --postgres "*) ;; *) set -- --postgres "$major" "$@" ;; esac
-    # Many, and all of one module, which neither the way nor ansible-core knows from others.
-    set -- --ignore tests/integration/test_readiness.py "$@"
-    # What tells of the tests' own doubles, and of what takes its time on any ansible-core.
-    set -- --ignore tests/api/test_judge.py --ignore tests/api/test_streamkap_double.py --deselect tests/api/test_inventory.py::TestSize "$@"
-    # What these tests are about they try in both ways in any case.
-    # The inventory runs no module, and a fleet runs the same ones as a database alone.
+    if [ -n "${FULL:-}" ]; then
+        # Left out: many tests of one module, tests of the tests' own fakes, and a test of size.
+        set -- --full --ignore tests/integration/test_readiness.py "$@"
+        set -- --ignore tests/api/test_judge.py --ignore tests/api/test_streamkap_double.py "$@"
+        set -- --deselect tests/api/test_inventory.py::TestSize "$@"
+    else
+        set -- -m matrix "$@"
+    fi
+    # tests/integration/test_in_process.py executes modules in both ways itself. An inventory executes no module, and a fleet executes
+    # the modules of a single database.
     if [ "$way" = ordinary ]; then
         set -- --ignore tests/integration/test_in_process.py --ignore tests/api/test_inventory.py --ignore tests/api/test_fleet.py "$@"
     fi

@@ -55,6 +55,7 @@ def said(run: PlaybookRun) -> str:
     return " ".join((run.stdout + run.stderr).split())
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_a_source_is_made_as_the_database_is_prepared(play: Play, database: Database, streamkap: Streamkap) -> None:
     planned = play(check=True)
@@ -171,6 +172,7 @@ def told(database: Database) -> dict[str, object]:
     return {"name": database.name, "password_prefix": "", "config": {}}
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_teardown_takes_the_source_away_first(play: Play, streamkap: Streamkap) -> None:
     assert play().rc == 0

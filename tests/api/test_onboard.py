@@ -61,6 +61,7 @@ def password_of(project: Project, made_by_sql: bool) -> str:
     return PASSWORD if made_by_sql else project.main.roles[USER]
 
 
+@pytest.mark.matrix
 @pytest.mark.database(neon=True)
 def test_a_project_without_logical_replication_becomes_ready_once(
     onboard: Play, project: Project, database: Database, console: Console, made_by_sql: bool
@@ -138,6 +139,7 @@ def test_a_run_that_was_cut_is_taken_up_by_the_next(
     assert database.sql_as(USER, project.main.roles[USER], "SELECT count(*) > 0 FROM app.orders") == [(True,)]
 
 
+@pytest.mark.matrix
 @pytest.mark.database(neon=True)
 @pytest.mark.postgres(15, 17)
 @pytest.mark.parametrize("key", [KEY, "napi_wrong-one-of-the-tests"])

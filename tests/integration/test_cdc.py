@@ -29,6 +29,7 @@ from support.pgoutput import changes
 from support.readiness_cases import Ready
 
 
+@pytest.mark.matrix
 def test_teardown_takes_everything_back_and_the_second_changes_nothing(database: Database) -> None:
     make_user_where_sql_cannot(database.server)
     lay_out_what_hurts(database)
@@ -65,6 +66,7 @@ def test_teardown_waits_for_a_connector_that_was_just_stopped(database: Database
     assert "FAILED - RETRYING" in waited.stdout
 
 
+@pytest.mark.matrix
 def test_a_check_shows_the_whole_plan_and_leaves_everything_as_it_was(database: Database) -> None:
     make_user_where_sql_cannot(database.server)
     before = _catalogs(database)
@@ -145,6 +147,7 @@ def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the
     assert shops[0].admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'streamkap%%'", []) == [(0,)]
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(18)
 @pytest.mark.parametrize(
     ("given", "said"),
@@ -208,6 +211,7 @@ def test_a_keyless_table_fails_before_anything_is_changed(database: Database) ->
     assert _catalogs(database) == before
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(16, 18)
 @pytest.mark.parametrize(
     ("obstacle", "said", "mended"),

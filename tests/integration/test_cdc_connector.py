@@ -57,6 +57,7 @@ def prepared(server: Server) -> Iterator[Prepared]:
         yield Prepared(database, first, second)
 
 
+@pytest.mark.every_version
 def test_the_first_run_changes_and_the_second_changes_nothing(prepared: Prepared) -> None:
     assert prepared.first.rc == 0, prepared.first.stdout
     assert prepared.first.changed == 1, prepared.first.stdout
@@ -127,6 +128,7 @@ def test_the_connector_writes_to_the_signal_table_and_the_heartbeat_table(prepar
     ]
 
 
+@pytest.mark.every_version
 def test_the_connector_reads_changes_from_the_slot_by_the_replication_protocol(prepared: Prepared) -> None:
     database = prepared.database
     read = {"slot": SLOT, "publication": PUBLICATION}

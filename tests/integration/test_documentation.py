@@ -34,6 +34,7 @@ def test_every_module_is_in_one_action_group() -> None:
     assert sorted(name for group in ACTION_GROUPS.values() for name in group) == ALL_MODULES
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 @pytest.mark.parametrize("module", MODULES)
 def test_the_examples_run_as_they_stand(database: Database, module: str) -> None:
@@ -51,6 +52,7 @@ def test_the_examples_run_as_they_stand(database: Database, module: str) -> None
     assert run.rc == 0, run.stdout
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("module", MODULES)
 def test_every_returned_key_is_described(database: Database, module: str, run) -> None:
     described = documentation(module, "RETURN")

@@ -15,6 +15,8 @@ import pytest
 
 from support.neon import OWNER, Database, quoted
 
+pytestmark = pytest.mark.every_version
+
 Run = Callable[..., dict[str, object]]
 
 PASSWORD = "Reader-3-of-the-tests"

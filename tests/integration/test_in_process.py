@@ -24,6 +24,8 @@ from support import modules
 from support.modules import PlaybookRun, run_playbook
 from support.neon import Database
 
+pytestmark = pytest.mark.matrix
+
 COLLECTION = "ansible_collections.streamkap.neon.plugins"
 PASSWORD = "Of-the-user-3-of-the-tests"
 VAULT_PASSWORD = "Of-the-vault-4-of-the-tests"

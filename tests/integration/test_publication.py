@@ -17,6 +17,8 @@ import pytest
 
 from support.neon import OWNER, Database
 
+pytestmark = pytest.mark.every_version
+
 Run = Callable[..., dict[str, object]]
 
 NAME = "streamkap_pub"

@@ -187,6 +187,7 @@ def _traces(ready: Ready) -> object:
     )
 
 
+@pytest.mark.every_version
 def test_a_look_writes_nothing(ready: Ready) -> None:
     # Who reads a page first after a change notes there what is committed, and with checksums that goes into the WAL once.
     ready.look()
@@ -207,6 +208,7 @@ def test_a_hot_standby_can_be_looked_at(ready: Ready) -> None:
         assert set(failing(result)) == {"primary_server"}
 
 
+@pytest.mark.every_version
 def test_any_role_may_look(ready: Ready) -> None:
     ready.admin("CREATE ROLE passer_by LOGIN PASSWORD 'Passer-by-2-of-the-tests'")
     dsn = ready.database.dsn_as("passer_by", "Passer-by-2-of-the-tests")
@@ -241,6 +243,7 @@ def test_remedies_grant_to_the_user_where_it_is_in_no_group(ready: Ready) -> Non
     assert to_user["task"]["streamkap.neon.grant"]["role"] == USER
 
 
+@pytest.mark.every_version
 def test_all_failures_come_at_once(run) -> None:
     result = run("readiness_info", schemas=["app", "nowhere"], connector_password=PASSWORD)
     assert not result["ready"]

@@ -28,7 +28,7 @@ from support.neon import CONSOLE_PASSWORD, CONSOLE_USER, OWNER, Database
 
 Run = Callable[..., dict[str, object]]
 
-pytestmark = pytest.mark.database(shop=False)
+pytestmark = [pytest.mark.database(shop=False), pytest.mark.every_version]
 SHOP = pytest.mark.database()
 NEON = pytest.mark.database(shop=False, neon=True)
 BEFORE_16 = pytest.mark.postgres(14, 15)

@@ -22,6 +22,8 @@ from support.modules import run_module
 from support.neon import Database
 from support.waiting import eventually
 
+pytestmark = pytest.mark.every_version
+
 Run = Callable[..., dict[str, object]]
 
 NAME = "streamkap_pgoutput_slot"

@@ -164,6 +164,7 @@ def test_server_runs_from_a_folder_that_is_closed_to_others(server: Server, tmp_
     assert not another.folder.exists()
 
 
+@pytest.mark.matrix
 def test_playbook_runs_against_a_database(database: Database) -> None:
     run = run_playbook(
         """
@@ -198,6 +199,7 @@ def _is_running(process: int) -> bool:
     return True
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_playbooks_go_the_way_that_was_chosen(database: Database) -> None:
     play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"streamkap.neon.slot": {"dsn": database.dsn}}]}]

@@ -14,6 +14,8 @@ from support.neon import Database
 from support.vendor_page import PASSWORD, follow
 
 # What the page forgets, and what of it is unwise.
+pytestmark = pytest.mark.matrix
+
 FORGOTTEN = {
     "publication_exists",
     "slot_exists",

@@ -46,6 +46,7 @@ def statements(run: PlaybookRun) -> list[str]:
     return re.findall(r"^ {4}(\S.*;)$", run.stdout, re.MULTILINE)
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_a_database_that_was_set_up_is_ready_and_nothing_is_changed(play: Play) -> None:
     assert play("setup").rc == 0
@@ -95,6 +96,7 @@ def writing(database: Database) -> Iterator[None]:
         writer.join()
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_a_database_that_was_not_fails_in_one_sentence_and_says_what_to_do(database: Database, play: Play) -> None:
     run = play("verify")
@@ -110,6 +112,7 @@ def test_a_database_that_was_not_fails_in_one_sentence_and_says_what_to_do(datab
     assert database.admin("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_what_it_says_can_be_pasted_and_mends_it(database: Database, play: Play) -> None:
     assert play("setup").rc == 0
@@ -380,6 +383,7 @@ def test_the_tables_are_listed_by_the_names_that_their_changes_come_with(databas
     )
 
 
+@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_snapshot_sends_one_signal(database: Database, play: Play) -> None:
     assert play("setup").rc == 0

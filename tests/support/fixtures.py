@@ -14,6 +14,10 @@ console     Neon's API in small, judged by Neon's own description of it (support
 Markers: `@pytest.mark.database(shop=False, neon=True)` says what `database` is like: without the application, and
 recognised as Neon's. `@pytest.mark.postgres(16, 17, 18)` restricts a test to these versions.
 
+A test runs on the oldest and the newest of its versions, with `@pytest.mark.every_version` on all of them: for what
+depends on a version's catalogs, grammar or rules. `@pytest.mark.full` keeps a test for `--full`, which also runs every
+test on all of its versions. `--postgres 16,17` runs every test on those.
+
 At the end of a test every slot, database and role that it left is removed.
 """
 
@@ -34,22 +38,35 @@ from .prism import Judge
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         majors = sorted(set(metafunc.config.getoption("postgres") or binaries.VERSIONS))
-        # The group keeps a version's tests on one worker of pytest-xdist, so that each server is started once.
-        parameters = [
-            pytest.param(major, id=f"pg{major}", marks=pytest.mark.xdist_group(f"pg{major}")) for major in majors
-        ]
+        parameters = [pytest.param(major, id=f"pg{major}") for major in majors]
         metafunc.parametrize("server", parameters, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what a test's `postgres` marker rules out: not skipped, because nobody ever wants to run it."""
-    chosen, ruled_out = [], []
+    """Deselects what the marker `postgres` rules out, and without --full what only a full run repeats."""
+    chosen, deselected = [], []
     for item in items:
-        marker = item.get_closest_marker("postgres")
-        (chosen if not marker or item.callspec.params["server"] in marker.args else ruled_out).append(item)
-    if ruled_out:
-        config.hook.pytest_deselected(items=ruled_out)
+        (chosen if _is_selected(item, config) else deselected).append(item)
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
         items[:] = chosen
+
+
+def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
+    full = config.getoption("full")
+    if item.get_closest_marker("full") and not full:
+        return False
+    if "server" not in getattr(item, "fixturenames", ()):
+        return True
+    major = item.callspec.params["server"]
+    marker = item.get_closest_marker("postgres")
+    majors = sorted(marker.args if marker else binaries.VERSIONS)
+    if major not in majors:
+        return False
+    # Where versions are named, these are meant.
+    if full or config.getoption("postgres") or item.get_closest_marker("every_version"):
+        return True
+    return major in (majors[0], majors[-1])
 
 
 @pytest.fixture(scope="session")

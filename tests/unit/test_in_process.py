@@ -18,6 +18,8 @@ from ansible_collections.streamkap.neon.plugins.action.in_process import MODULES
 
 from support.modules import ROOT
 
+pytestmark = pytest.mark.matrix
+
 RUNTIME = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
 
 
