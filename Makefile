@@ -26,6 +26,10 @@ BINARIES = tests/support/binaries.py $(subst $(comma), ,$(PG))
 export FULL JOBS PYTHON PYTHON_NEWEST
 # Ansible refuses to run in a locale that is not UTF-8.
 export LC_ALL = C.UTF-8
+# git refuses a checkout of another user's, as a folder of a container's host is. Whoever runs make in it has chosen to trust it.
+export GIT_CONFIG_COUNT = 1
+export GIT_CONFIG_KEY_0 = safe.directory
+export GIT_CONFIG_VALUE_0 = $(CURDIR)
 
 .PHONY: help demo test test-all environments $(LAYERS) $(LAYERS:%=needs-%) debezium-with-java docs bench clean
 .NOTPARALLEL:

@@ -1,17 +1,16 @@
 # shellcheck shell=bash
-# Sourced by lint.sh, lint_core.sh and molecule.sh, whose tools want the collection below ansible_collections/, in a real folder.
+# Sourced by sanity.sh, lint.sh and molecule.sh, whose tools want the collection below ansible_collections/, in a real folder.
 set -euo pipefail
 
 # collection_copy NAME: copies what git tracks, or would track, to .cache/NAME/ansible_collections/streamkap/neon, and goes there.
 collection_copy() {
     local top copy file
-    top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    top=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
     copy=$top/.cache/$1/ansible_collections/streamkap/neon
     rm -rf "$copy"
     mkdir -p "$copy"
     cd "$top"
-    # Told where the repository is, git does not refuse one of another user's, as that of a container's host is.
-    git --git-dir=.git --work-tree=. ls-files -z --cached --others --exclude-standard |
+    git ls-files -z --cached --others --exclude-standard |
         while IFS= read -r -d '' file; do
             # What is deleted and not committed yet is still listed.
             if [ -e "$file" ]; then printf '%s\0' "$file"; fi
