@@ -4,91 +4,124 @@
 
 # What a developer runs. It sets up what it needs below .venv and .cache, and touches nothing else on the machine.
 
+# Only paths relative to this folder, because a path with spaces in it means something else to make.
+
 PYTHON ?= python3
-PIP = -m pip --disable-pip-version-check install --quiet
+# Twice quiet, pip still says what fails.
+PIP = -m pip --disable-pip-version-check install --quiet --quiet
 DEMO = .venv/demo
 TEST = .venv/test
 DEBEZIUM = .venv/debezium
 BENCH = .venv/bench
 # The versions of ansible-core that something is tested with.
 CORES = 2.16 2.18 2.19 2.21
+LAYERS = unit integration api ssh robustness matrix debezium molecule lint
 
 # Two servers at a time; all tests of one version run on the same one.
 JOBS ?= 2
 comma = ,
-SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
+SELECTION = $(if $(FULL),--full) $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
+BINARIES = tests/support/binaries.py $(subst $(comma), ,$(PG))
 
-.PHONY: help demo test unit integration api ssh robustness matrix debezium debezium-with-java molecule lint docs bench clean
+export FULL JOBS PYTHON PYTHON_NEWEST
+# Ansible refuses to run in a locale that is not UTF-8.
+export LC_ALL = C.UTF-8
+# git refuses a checkout of another user's, as a folder of a container's host is. Whoever runs make in it has chosen to trust it.
+export GIT_CONFIG_COUNT = 1
+export GIT_CONFIG_KEY_0 = safe.directory
+export GIT_CONFIG_VALUE_0 = $(CURDIR)
+
+.PHONY: help demo test test-all environments $(LAYERS) $(LAYERS:%=needs-%) debezium-with-java docs bench clean
 .NOTPARALLEL:
 
-help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+help: ## | | Show this list
+	@awk -F ' *(:.*## |[|]) *' 'BEGIN { print "  make ...      time, once set up; with FULL=1    needs" } \
+		/^[a-z-]+:.*## / { printf "  %-12s  %-32s  %s\n                %s\n", $$1, $$2, $$3, $$4 }' $(firstword $(MAKEFILE_LIST))
+	@echo "  Every layer takes FULL=1, and those on servers PG=17 or PG=16,17 and K=expression, which select."
+	@echo "  Python is 3.11 or newer, with venv: python3, or PYTHON=."
 
-demo: $(DEMO)/.stamp ## Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
+demo: $(DEMO)/.stamp ## 20 s | Python | Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: unit integration api ssh robustness matrix debezium molecule lint ## Run all tests
+test: python ## ~20 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
+	@MAKE="$(MAKE)" "$(PYTHON)" tests/run_layers.py $(LAYERS)
 
-unit: $(TEST)/.stamp ## Test what needs no server (K=expression selects)
+test-all: ## ~70 min | the same | Run all layers in full, on every version, as for a release
+	@$(MAKE) --no-print-directory test FULL=1
+
+unit: needs-unit $(TEST)/.stamp ## ~1 min | Python | Test what needs no server
 	@echo "Unit tests"
-	@$(TEST)/bin/python -m pytest tests/unit $(if $(K),-k "$(K)")
+	@$(TEST)/bin/python -m pytest tests/unit $(if $(FULL),--full) $(if $(K),-k "$(K)")
 
-integration: $(TEST)/.stamp ## Test on real servers, 14 to 18 (PG=17 or PG=16,17 and K=expression select)
+integration: needs-integration $(TEST)/.stamp ## ~; ~12 min | Python | Test modules, roles and playbooks on real servers, 14 to 18
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
-	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(TEST)/bin/python $(BINARIES)
 	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
 
-api: $(TEST)/.stamp ## Test against fakes of Neon's and Streamkap's API, the former validated by Neon's own description (needs npm; PG= and K= select)
+api: needs-api $(TEST)/.stamp ## ~; ~5 min | npm | Test against fakes of Neon's and Streamkap's API, the former validated by Neon's own description
 	@echo "APIs of Neon and Streamkap on PostgreSQL $(or $(PG),14 to 18)"
-	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(TEST)/bin/python $(BINARIES)
 	@$(TEST)/bin/python -m pytest tests/api -n $(JOBS) --dist loadgroup $(SELECTION)
 
 # To the tunnel one version is like the other.
-ssh: $(TEST)/.stamp ## Test the tunnel on a real sshd (needs root, openssh-server and openssh-client; PG= and K= select)
+ssh: needs-ssh $(TEST)/.stamp ## ~; ~6 min | root, openssh-server, openssh-client | Test the tunnel on a real sshd
 	@echo "The bastion, with PostgreSQL $(or $(PG),17) behind it"
 	@$(TEST)/bin/python tests/support/binaries.py $(or $(subst $(comma), ,$(PG)),17)
-	@$(TEST)/bin/python -m pytest tests/ssh -n $(JOBS) --dist loadgroup --postgres "$(or $(PG),17)" $(if $(K),-k "$(K)")
+	@$(TEST)/bin/python -m pytest tests/ssh -n $(JOBS) --dist loadgroup $(if $(FULL),--full) --postgres "$(or $(PG),17)" $(if $(K),-k "$(K)")
 
 # The page is of a whole run.
-robustness: $(TEST)/.stamp ## Try to break it, 14 to 18, and write docs/robustness.md (PG= and K= select, and write nothing)
+robustness: needs-robustness $(TEST)/.stamp ## ~; ~9 min | Python | Try to break it, and with FULL=1 write docs/robustness.md
 	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
-	@$(TEST)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
-	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist loadgroup $(if $(strip $(SELECTION)),$(SELECTION),--write-figures)
+	@$(TEST)/bin/python $(BINARIES)
+	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist loadgroup $(SELECTION) \
+		$(if $(FULL),$(if $(PG)$(K),,--write-figures))
 
-matrix: ## Test on the oldest and newest ansible-core, modules in Ansible's process and in their own (PG= and K= select)
-	@echo "Unit, integration and API tests in both ways, on two versions of ansible-core"
-	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/matrix.sh $(SELECTION)
+matrix: needs-matrix ## ~; ~25 min | Python 3.12 or newer (PYTHON_NEWEST=), npm | Test on the oldest and newest ansible-core, modules in Ansible's process and in their own
+	@echo "Tests in both ways of execution, on two versions of ansible-core"
+	@MAKE="$(MAKE)" tests/matrix.sh $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
 # Nothing is downloaded where it could not run.
-debezium: ## Test with the real Debezium as the connector (needs Java 17; PG= and K= select)
-	@if $(PYTHON) tests/debezium/java.py; then \
+debezium: python ## ~; ~4 min | Java 17 or newer | Test with the real Debezium as the connector
+	@if "$(PYTHON)" tests/debezium/java.py; then \
 		$(MAKE) --no-print-directory debezium-with-java; \
 	else \
 		[ "$${CI:-}" != true ]; \
 	fi
 
-debezium-with-java: $(DEBEZIUM)/.stamp
+debezium-with-java: needs-debezium $(DEBEZIUM)/.stamp
 	@echo "Debezium on PostgreSQL $(or $(PG),14 to 18)"
-	@$(DEBEZIUM)/bin/python tests/support/binaries.py $(subst $(comma), ,$(PG))
+	@$(DEBEZIUM)/bin/python $(BINARIES)
 	@$(DEBEZIUM)/bin/python -m pytest tests/debezium -n $(JOBS) --dist loadgroup $(SELECTION)
 
-molecule: $(TEST)/.stamp ## Run the role against a PostgreSQL container (needs podman or docker)
+molecule: needs-molecule $(TEST)/.stamp ## ~2 min | podman or docker | Run the role against a PostgreSQL container
 	@echo "Molecule"
 	@tests/molecule.sh
 
-lint: $(TEST)/.stamp ## Run ansible-test sanity and all linters, on ansible-core 2.16, 2.18, 2.19 and 2.21 (CORE=2.19 selects)
+lint: needs-lint $(TEST)/.stamp ## ~; ~7 min | Python 3.12 or newer (PYTHON_NEWEST=) | Run ansible-test sanity and all linters, on several ansible-core (CORE=2.19 selects)
 	@echo "ansible-test sanity and the linters"
-	@MAKE="$(MAKE)" PYTHON="$(PYTHON)" PYTHON_NEWEST="$(PYTHON_NEWEST)" JOBS="$(JOBS)" tests/lint.sh $(CORE)
+	@MAKE="$(MAKE)" tests/lint.sh $(CORE)
 
-docs: $(TEST)/.stamp ## Write the pages that are generated from the code
+docs: $(TEST)/.stamp ## ~10 s | Python | Write the pages that are generated from the code
 	@$(TEST)/bin/python tests/support/checks_page.py
 
-bench: $(BENCH)/.stamp ## Measure beside community.postgresql, and write docs/benchmarks (QUICK=1 for a look, MINUTES=60 for more runs)
+bench: $(BENCH)/.stamp ## ~60 min | Python | Measure beside community.postgresql, and write docs/benchmarks (QUICK=1 for a look, MINUTES=60 for more runs)
 	@$(BENCH)/bin/python tests/support/binaries.py 17
 	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
-clean: ## Remove what this Makefile has set up
+environments: python ## ~1 min | Python | Set up the environments that the layers need, two at a time, as `make test` does
+	@MAKE="$(MAKE)" tests/environments.sh
+
+clean: ## | | Remove what this Makefile has set up
 	rm -rf .venv .cache tests/output
+
+# Before anything else, each layer says what it will leave out here.
+$(LAYERS:%=needs-%): needs-%: python
+	@"$(PYTHON)" tests/support/prerequisites.py $*
+
+.PHONY: python
+python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer, or name one by PYTHON=." >&2; exit 1; }
+	@"$(PYTHON)" tests/support/python_check.py
 
 $(DEMO)/.stamp: demo/requirements.txt requirements.txt
 $(TEST)/.stamp: tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
@@ -96,10 +129,8 @@ $(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests
 $(CORES:%=.venv/core-%/.stamp): .venv/core-%/.stamp: tests/requirements-core-%.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
 
-.venv/%/.stamp:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is not a Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up .venv/$* with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv --clear .venv/$*
+.venv/%/.stamp: | python
+	@echo "Setting up .venv/$* with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear .venv/$*
 	@.venv/$*/bin/python $(PIP) -r $(firstword $^)
 	@touch $@

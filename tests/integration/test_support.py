@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2.errors
 import pytest
 import yaml
 
-from support import modules, neon
+from support import binaries, modules, neon, postgres
 from support.modules import run_playbook
 from support.neon import Database
 from support.postgres import Server
@@ -155,12 +158,42 @@ with Server(pathlib.Path(sys.argv[1])) as server:
     eventually(lambda: not folder.exists() and not _is_running(postmaster))
 
 
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that only this process's user can enter, in a path with spaces and other letters, at umask 077."""
+    if os.geteuid() != 0:
+        reason = "WHETHER A SERVER OF ANOTHER USER STARTS FROM A CLOSED FOLDER WAS NOT TESTED: this takes root."
+        warnings.warn(reason, stacklevel=2)
+        pytest.skip(reason)
+    before = os.umask(0o077)
+    folder = tmp_path / "closed" / "mein Ordner \N{LATIN SMALL LETTER U WITH DIAERESIS}"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    yield folder
+    os.umask(before)
+
+
 @pytest.mark.postgres(17)
-def test_server_runs_from_a_folder_that_is_closed_to_others(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "installation").symlink_to(server.installation)
-    tmp_path.chmod(0o700)
-    with Server(tmp_path / "installation") as another:
-        assert another.major == 17
+@pytest.mark.parametrize("kind", ["matrix", "embedded"])
+@pytest.mark.parametrize("room", [0, 2**62], ids=["in memory", "in a temporary folder"])
+def test_server_of_another_user_starts_from_a_closed_folder(
+    server: Server, closed_folder: Path, kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "ROOM_NEEDED", room)
+    monkeypatch.setattr(tempfile, "tempdir", str(closed_folder))
+    installation = binaries.matrix(server.major) if kind == "matrix" else binaries.embedded()
+    parts = binaries.wheel_folders(installation)
+    assert bool(parts) == (kind == "embedded")
+    for part in parts or [installation]:
+        copy = shutil.copytree(part, closed_folder / part.name, symlinks=True)
+        for path in copy.rglob("*"):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & 0o700)
+    with Server(closed_folder / installation.relative_to((parts or [installation])[0].parent)) as another:
+        assert another.sql("SELECT 1") == [(1,)]
+        assert another.folder.joinpath("data", "postmaster.pid").stat().st_uid != 0
+        with another.standby() as standby:
+            assert standby.sql("SELECT pg_is_in_recovery()") == [(True,)]
     assert not another.folder.exists()
 
 

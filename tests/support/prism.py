@@ -20,7 +20,6 @@ import contextlib
 import fcntl
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from urllib.parse import urlencode
 
 import yaml
 
+from . import prerequisites
 from .binaries import ROOT
 from .http_stub import Reply, Request, stub
 from .postgres import free_port
@@ -72,7 +72,7 @@ class Answer:
 
 
 def lacks_npm() -> bool:
-    return not (shutil.which("npm") and shutil.which("node"))
+    return not prerequisites.has_npm()
 
 
 def install() -> None:
