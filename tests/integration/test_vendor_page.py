@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from support import pgoutput
 from support.modules import run_playbook
 from support.neon import Database
 from support.vendor_page import PASSWORD, follow
 
-# What the page forgets, and what of it is unwise.
 pytestmark = pytest.mark.matrix
 
+# What the page forgets, and what of it is unwise.
 FORGOTTEN = {
     "publication_exists",
     "slot_exists",
