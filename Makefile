@@ -18,7 +18,7 @@ JOBS ?= 2
 comma = ,
 SELECTION = $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
-.PHONY: help demo test unit integration api ssh robustness matrix debezium debezium-with-java molecule lint docs bench clean
+.PHONY: help demo test unit integration api ssh robustness matrix debezium debezium-with-java molecule lint docs bench mutants clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -87,6 +87,11 @@ bench: $(BENCH)/.stamp ## Measure beside community.postgresql, and write docs/be
 	@$(BENCH)/bin/python tests/support/binaries.py 17
 	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
+# The first run records for an hour which tests run what; `rm -r .cache/mutation` has it recorded again.
+mutants: .venv/mutation/.stamp ## Put faults into the collection and see which tests notice, and write docs/mutation_testing.md (N=200 SEED=1)
+	@.venv/mutation/bin/python tests/support/binaries.py
+	@PYTHONPATH=tests .venv/mutation/bin/python -m mutation run --number $(or $(N),200) --seed $(or $(SEED),1) --jobs $(JOBS) $(if $(BUDGET),--budget $(BUDGET))
+
 clean: ## Remove what this Makefile has set up
 	rm -rf .venv .cache tests/output
 
@@ -95,6 +100,7 @@ $(TEST)/.stamp: tests/requirements.txt tests/requirements-pytest.txt tests/requi
 $(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(CORES:%=.venv/core-%/.stamp): .venv/core-%/.stamp: tests/requirements-core-%.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
+.venv/mutation/.stamp: tests/requirements-mutation.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 
 .venv/%/.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
