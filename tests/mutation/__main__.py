@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import coverage_map, report
+from . import recorder, report
 from .coverage_map import CoverageMap
 from .layers import FULL, LAYERS, QUICK, collect
 from .node_ids import layer_of
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _record(options: argparse.Namespace) -> None:
     layers = options.layers.split(",")
-    found = coverage_map.record(ROOT, FOLDER / "recorded", layers, options.jobs, options.pytest)
+    found = recorder.record(ROOT, FOLDER / "recorded", layers, options.jobs, options.pytest)
     found.save(MAP)
     print(f"{len(found.seconds)} tests recorded, which took {sum(found.seconds.values()) / 60:.0f} min")
     for test in found.failed:
