@@ -18,6 +18,7 @@ from .coverage_map import CoverageMap, in_order
 from .groups import Search, killer_of
 from .layers import FULL, QUICK
 from .mutant import Mutant
+from .node_ids import layer_of
 from .workspace import Outcome, Workspace
 
 KILLED, SURVIVED, OPEN = "killed", "survived", "open"
@@ -141,7 +142,7 @@ class Runner:
 
     def _try(self, mutant: Mutant, selection: str) -> str:
         tests, others = self._tests(mutant, selection)
-        outcome = self._run([mutant], tests, stop=True) if tests else Outcome()
+        outcome = self._alone(mutant, tests)
         by = ""
         if outcome.failed or outcome.broken:
             verdict, by = KILLED, killer_of(outcome)
@@ -151,6 +152,20 @@ class Runner:
             verdict = OPEN if others else SURVIVED
         self._results.add(mutant, selection, verdict, by, len(tests) + len(others))
         return f"{mutant.id}: {verdict} {by or f'after {len(tests)} of {len(tests) + len(others)} tests'}"
+
+    def _alone(self, mutant: Mutant, tests: list[str]) -> Outcome:
+        """Run tests until one fails twice: some of those that measure time fail now and then by themselves."""
+        left = tests
+        while left:
+            outcome = self._run([mutant], left, stop=True)
+            if outcome.broken or outcome.hung or not outcome.failed:
+                return outcome
+            killer = outcome.failed[0]
+            if layer_of(killer) == "unit" or self._run([mutant], [killer], stop=True).failed:
+                return outcome
+            print(f"  {mutant.id}: {killer} failed only once", flush=True)
+            left = left[left.index(killer) + 1 :]
+        return Outcome()
 
     def _try_together(self, mutants: list[Mutant], selection: str) -> None:
         if not mutants:
@@ -171,7 +186,7 @@ class Runner:
 
     def _each(self, tries: list[tuple[Mutant, list[str]]]) -> list[Outcome]:
         with ThreadPoolExecutor(self._jobs) as pool:
-            return list(pool.map(lambda one: self._run([one[0]], one[1], stop=True), tries))
+            return list(pool.map(lambda one: self._alone(*one), tries))
 
     def _run(self, mutants: list[Mutant], tests: list[str], *, stop: bool, workers: int = 0) -> Outcome:
         workspace = self._workspaces.get()
