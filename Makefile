@@ -31,7 +31,7 @@ export GIT_CONFIG_COUNT = 1
 export GIT_CONFIG_KEY_0 = safe.directory
 export GIT_CONFIG_VALUE_0 = $(CURDIR)
 
-.PHONY: help demo test test-all environments $(LAYERS) $(LAYERS:%=needs-%) debezium-with-java docs bench clean
+.PHONY: help demo test test-all environments $(LAYERS) $(LAYERS:%=needs-%) debezium-with-java docs bench mutants clean
 .NOTPARALLEL:
 
 help: ## | | Show this list
@@ -108,6 +108,12 @@ bench: $(BENCH)/.stamp ## ~60 min | Python | Measure beside community.postgresql
 	@$(BENCH)/bin/python tests/support/binaries.py 17
 	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
+# The first run records which tests execute which lines; `rm -r .cache/mutation` has it recorded again.
+mutants: .venv/mutation/.stamp ## hours | Python | Put faults into the code, see which tests notice, write docs/mutation_testing.md (N=200 SEED=1)
+	@.venv/mutation/bin/python tests/support/binaries.py
+	@PYTHONPATH=tests .venv/mutation/bin/python -m mutation run --number $(or $(N),200) --seed $(or $(SEED),1) --jobs $(JOBS) \
+		$(if $(BUDGET),--budget $(BUDGET))
+
 environments: python ## ~1 min | Python | Set up the environments that the layers need, two at a time, as `make test` does
 	@MAKE="$(MAKE)" tests/environments.sh
 
@@ -128,6 +134,7 @@ $(TEST)/.stamp: tests/requirements.txt tests/requirements-pytest.txt tests/requi
 $(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(CORES:%=.venv/core-%/.stamp): .venv/core-%/.stamp: tests/requirements-core-%.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
+.venv/mutation/.stamp: tests/requirements-mutation.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 
 .venv/%/.stamp: | python
 	@echo "Setting up .venv/$* with $$("$(PYTHON)" --version)"
