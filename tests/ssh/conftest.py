@@ -15,6 +15,7 @@ import pytest
 
 from support import bastion as host
 from support.bastion import Bastion
+from support.module_server import module_server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -25,9 +26,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def needed() -> None:
+def needed() -> Iterator[None]:
     if host.lacking():
         pytest.skip(host.LACKING)
+    with module_server() as interpreter, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bastion, "interpreter", interpreter)
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from support.modules import PlaybookRun, run_playbook
 from support.waiting import eventually
 
 HELLO = b"hello"
+KEPT_OUT = " in the configuration of sshd would keep {user} out"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,13 @@ def untouched() -> Iterator[Bastion]:
 
 
 def test_it_is_made_once_and_taken_back_without_a_trace(bastion: Bastion) -> None:
+    """Before each step, a check shows what would be and changes nothing."""
     before = bastion.state()
+    check = bastion.apply(check=True)
+    assert check.changed > 0
+    assert re.search(r"^\+ +PermitOpen 127\.0\.0\.1:5432$", check.stdout, re.MULTILINE), check.stdout
+    assert bastion.state() == before
+
     first = bastion.apply()
     made = bastion.state()
     assert first.changed > 0
@@ -48,6 +56,13 @@ def test_it_is_made_once_and_taken_back_without_a_trace(bastion: Bastion) -> Non
     second = bastion.apply()
     assert (second.changed, bastion.state()) == (0, made), second.stdout
 
+    assert bastion.apply(check=True).changed == 0
+    other = bastion.apply(check=True, ssh_tunnel_databases=["127.0.0.1:5433"])
+    assert other.changed > 0
+    assert re.search(r"^\+.*permitopen=\"127\.0\.0\.1:5433\"", other.stdout, re.MULTILINE), other.stdout
+    assert bastion.apply(check=True, ssh_tunnel_state="absent").changed > 0
+    assert bastion.state() == made
+
     gone = bastion.apply(ssh_tunnel_state="absent", ssh_tunnel_public_key=None, ssh_tunnel_databases=None)
     assert gone.changed > 0
     assert bastion.state() == {**before, "starts": made["starts"] + 1}
@@ -55,25 +70,7 @@ def test_it_is_made_once_and_taken_back_without_a_trace(bastion: Bastion) -> Non
     assert again.changed == 0, again.stdout
 
 
-def test_a_check_shows_what_would_be_and_changes_nothing(bastion: Bastion) -> None:
-    before = bastion.state()
-    first = bastion.apply(check=True)
-    assert first.changed > 0
-    assert re.search(r"^\+ +PermitOpen 127\.0\.0\.1:5432$", first.stdout, re.MULTILINE), first.stdout
-    assert bastion.state() == before
-
-    bastion.apply()
-    before = bastion.state()
-    assert bastion.apply(check=True).changed == 0
-    second = bastion.apply(check=True, ssh_tunnel_databases=["127.0.0.1:5433"])
-    assert second.changed > 0
-    assert re.search(r"^\+.*permitopen=\"127\.0\.0\.1:5433\"", second.stdout, re.MULTILINE), second.stdout
-    gone = bastion.apply(check=True, ssh_tunnel_state="absent")
-    assert gone.changed > 0
-    assert bastion.state() == before
-
-
-def test_a_key_is_rotated_and_the_old_one_is_out_at_once(bastion: Bastion) -> None:
+def test_a_key_is_rotated_and_the_old_one_is_out_at_once_and_absent_ends_the_new_one(bastion: Bastion) -> None:
     with greeter() as (host, port):
         place = f"{host}:{port}"
         bastion.apply(ssh_tunnel_databases=[place])
@@ -86,6 +83,11 @@ def test_a_key_is_rotated_and_the_old_one_is_out_at_once(bastion: Bastion) -> No
         refused = bastion.ssh("-W", place, "")
         assert b"Permission denied (publickey)" in refused.stderr
         assert bastion.ssh("-W", place, "", key="new").stdout == HELLO
+        with bastion.held(key="new") as ssh:
+            eventually(lambda: sessions(bastion.user))
+            bastion.apply(ssh_tunnel_state="absent")
+            assert ssh.wait(10) != 0
+    assert (account(bastion.user), group(bastion.user), bastion.home.exists()) == (None, None, False)
 
 
 def test_a_session_goes_on_when_a_database_is_added_and_ends_when_one_is_removed(bastion: Bastion) -> None:
@@ -101,15 +103,6 @@ def test_a_session_goes_on_when_a_database_is_added_and_ends_when_one_is_removed
             assert ssh.wait(10) != 0
         assert bastion.ssh("-W", places[0], "").stdout == b""
         assert bastion.ssh("-W", places[1], "").stdout == HELLO
-
-
-def test_absent_ends_the_sessions_first(bastion: Bastion) -> None:
-    bastion.apply()
-    with bastion.held() as ssh:
-        eventually(lambda: sessions(bastion.user))
-        bastion.apply(ssh_tunnel_state="absent")
-        assert ssh.wait(10) != 0
-    assert (account(bastion.user), group(bastion.user), bastion.home.exists()) == (None, None, False)
 
 
 def test_a_run_that_was_cut_short_is_finished_by_the_next(bastion: Bastion) -> None:
@@ -142,9 +135,15 @@ def test_a_configuration_that_is_broken_already_is_not_touched(bastion: Bastion)
             "Match all\n    X11Forwarding yes\n",
             r"sshd would not go by what .* says of x11forwarding\. Another Match .* Move that behind it",
         ),
-        ("AllowUsers root@127.0.0.1 somebody\n", "AllowUsers in the configuration of sshd would keep {user} out"),
-        ("AllowGroups wheel\n", "AllowGroups in the configuration of sshd would keep {user} out"),
-        ("DenyUsers streamkap-*\n", "DenyUsers in the configuration of sshd would keep {user} out"),
+        (
+            "AllowUsers root@127.0.0.1 somebody\nDenyUsers streamkap-*\nAllowGroups wheel\nDenyGroups *-test-*\n",
+            "AllowUsers and DenyUsers and AllowGroups and DenyGroups" + KEPT_OUT,
+        ),
+        # Each by itself.
+        *(
+            pytest.param(f"{line}\n", line.split()[0] + KEPT_OUT, marks=pytest.mark.full)
+            for line in ("AllowUsers root@127.0.0.1 somebody", "AllowGroups wheel", "DenyUsers streamkap-*")
+        ),
     ],
 )
 def test_what_sshd_would_not_go_by_is_put_back(bastion: Bastion, line: str, message: str) -> None:
@@ -197,8 +196,12 @@ def test_what_does_not_take_leaves_the_tunnel_as_it_was(bastion: Bastion) -> Non
     with greeter() as (host, port), greeter() as (_host, other):
         bastion.apply(ssh_tunnel_databases=[f"{host}:{port}"])
         before = bastion.state()
-        run = bastion.run(ssh_tunnel_databases=[f"{host}:{other}"], ssh_tunnel_reload_command=["false"])
+        tries = bastion.folder / "tries"
+        failing = ["sh", "-c", f"echo >> {tries}; exit 1"]
+        run = bastion.run(ssh_tunnel_databases=[f"{host}:{other}"], ssh_tunnel_reload_command=failing)
         assert run.rc == 2, run.stdout
+        # With the new configuration, and with the old one again.
+        assert tries.read_text() == "\n\n"
         assert "The configuration was put back as it was." in _words(run)
         bastion.reload()
         assert bastion.state() == {**before, "starts": before["starts"] + 1}
@@ -256,20 +259,15 @@ def test_what_is_somebody_elses_is_left_alone_unless_it_may_be_taken(bastion: Ba
 
 
 def test_a_home_a_group_and_a_file_of_somebody_elses_are_left_alone(bastion: Bastion) -> None:
-    def refused(what: str) -> None:
-        before = bastion.state()
-        run = bastion.run()
-        assert (run.rc, run.changed, bastion.state()) == (2, 0, before), run.stdout
-        assert f"{what} is there already" in _words(run)
-
+    """All of them in one run, which tells of each by itself."""
     bastion.drop_in.write_text("# of somebody else\n")
-    refused(f"The file {bastion.drop_in}")
-    bastion.drop_in.unlink()
     bastion.home.mkdir()
-    refused(f"The folder {bastion.home}")
-    bastion.home.rmdir()
     subprocess.run(["groupadd", bastion.user], check=True)
-    refused(f"The group {bastion.user}")
+    before = bastion.state()
+    run = bastion.run()
+    assert (run.rc, run.changed, bastion.state()) == (2, 0, before), run.stdout
+    for what in (f"The file {bastion.drop_in}", f"The folder {bastion.home}", f"The group {bastion.user}"):
+        assert f"{what} is there already" in _words(run)
 
 
 CANNOT_BE_MEANT = [
@@ -322,13 +320,12 @@ def test_the_service_of_each_family_is_reloaded(bastion: Bastion, family: str, s
     programs = bastion.folder / "bin"
     programs.mkdir()
     log = bastion.folder / "systemctl.log"
-    pid = bastion.variables()["ssh_tunnel_reload_command"][-1]
     (programs / "systemctl").write_text(
         f"""#!/bin/sh
 echo "$@" >> {log}
 case "$1" in
     show) printf 'Id={service}.service\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\n' ;;
-    reload) [ "$2" = {service} ] && kill -HUP {pid} ;;
+    reload) [ "$2" = {service} ] && kill -HUP {bastion.pid} ;;
 esac
 """
     )
@@ -350,6 +347,7 @@ def test_another_family_is_told_what_to_give(bastion: Bastion) -> None:
 
 
 def test_the_playbook_takes_the_databases_of_those_that_were_made_ready(bastion: Bastion) -> None:
+    """With modules that each start a Python of their own, as on any host."""
     connectors = {
         "one": {"hostname": "ep-one-1.eu.aws.neon.tech", "port": 5432, "ssh_tunnel": True},
         "two": {"hostname": "db.example.com", "port": 5433, "ssh_tunnel": True},
@@ -357,7 +355,12 @@ def test_the_playbook_takes_the_databases_of_those_that_were_made_ready(bastion:
         "direct": {"hostname": "open.example.com", "port": 5432, "ssh_tunnel": False},
     }
     hosts = {name: {"cdc_connector": connector} for name, connector in connectors.items()}
-    given = bastion.variables(ssh_tunnel_databases=None, ssh_tunnel_host="bastion.example.com", ssh_tunnel_port=2222)
+    given = bastion.variables(
+        ansible_python_interpreter=sys.executable,
+        ssh_tunnel_databases=None,
+        ssh_tunnel_host="bastion.example.com",
+        ssh_tunnel_port=2222,
+    )
     inventory = bastion.folder / "hosts.json"
     inventory.write_text(
         json.dumps({"all": {"hosts": {**hosts, "not_ready": {}}}, "bastion": {"hosts": {"gate": given}}})

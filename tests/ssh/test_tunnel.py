@@ -199,18 +199,22 @@ BY_THE_KEY = [shell, command, sftp, agent, x11, another_forward, the_same_place_
 Attempt = Callable[[Tunnel, str], bool]
 
 
+# The group keeps them on one worker of pytest-xdist, so that one bastion is made for all of them.
+@pytest.mark.xdist_group("tunnel")
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_the_user_is_refused_what_the_administrator_gets(tunnel: Tunnel, attempt: Attempt) -> None:
     assert attempt(tunnel, tunnel.bastion.administrator)
     assert not attempt(tunnel, tunnel.bastion.user)
 
 
+@pytest.mark.xdist_group("tunnel")
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_what_sshd_is_told_refuses_all_of_it_alone(without_options: Tunnel, attempt: Attempt) -> None:
     assert not attempt(without_options, without_options.bastion.user)
     assert _goes_through(without_options)
 
 
+@pytest.mark.xdist_group("tunnel")
 @pytest.mark.parametrize("attempt", BY_THE_KEY)
 def test_the_options_of_the_key_refuse_most_of_it_alone(without_drop_in: Tunnel, attempt: Attempt) -> None:
     assert not attempt(without_drop_in, without_drop_in.bastion.user)

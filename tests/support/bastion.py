@@ -24,6 +24,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -90,6 +91,9 @@ def lacking() -> bool:
 class Bastion:
     """`with` starts the sshd, and ends and removes it, and the user."""
 
+    # The Python that runs the modules of the role.
+    interpreter = sys.executable
+
     def __init__(self, name: str = "") -> None:
         self.user = f"streamkap-test-{os.getpid()}{name}"
         self.administrator = pwd.getpwuid(os.geteuid()).pw_name
@@ -146,6 +150,19 @@ class Bastion:
         return self.folder / "log"
 
     @property
+    def pid(self) -> int:
+        return self._sshd.pid
+
+    @property
+    def _reloads(self) -> Path:
+        return self.folder / "reloads"
+
+    @property
+    def reloads(self) -> int:
+        """How often the role has told sshd to read its configuration, which sshd does a moment later."""
+        return len(self._reloads.read_text().splitlines()) if self._reloads.exists() else 0
+
+    @property
     def starts(self) -> int:
         """How often sshd has read its configuration."""
         return self.log.read_text(errors="replace").count("Server listening")
@@ -160,12 +177,15 @@ class Bastion:
         """The variables of the role. What is given as None is left out."""
         given = {
             "ansible_connection": "local",
+            "ansible_python_interpreter": self.interpreter,
+            # Each run makes an archive of each module that it uses, which nobody sends anywhere.
+            "ansible_module_compression": "ZIP_STORED",
             "ssh_tunnel_user": self.user,
             "ssh_tunnel_group": self.user,
             "ssh_tunnel_public_key": (self.folder / "key.pub").read_text().strip(),
             "ssh_tunnel_databases": ["127.0.0.1:5432"],
             "ssh_tunnel_sshd_config": str(self.config),
-            "ssh_tunnel_reload_command": ["kill", "-HUP", str(self._sshd.pid)],
+            "ssh_tunnel_reload_command": ["sh", "-c", f"echo >> {self._reloads} && kill -HUP {self.pid}"],
             **given,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -182,11 +202,10 @@ class Bastion:
 
         facts: what Ansible is to know of the host, whatever is true
         """
-        before = self.starts
+        starts, reloads = self.starts, self.reloads
         extra_vars = {"facts": facts or {}, **self.variables(**given)}
         run = run_playbook(PLAYBOOK, extra_vars=extra_vars, check=check, diff=True, env=env)
-        if "Have sshd read its configuration" in run.stdout and not check and not run.rc:
-            eventually(lambda: self.starts > before)
+        eventually(lambda: self.starts - starts >= self.reloads - reloads)
         return run
 
     def apply(self, **given: object) -> PlaybookRun:
@@ -245,7 +264,8 @@ class Bastion:
             try:
                 yield ssh
             finally:
-                ssh.terminate()
+                # It may miss a TERM that comes right before it waits for its connections, and would then wait for good.
+                ssh.kill()
 
     @contextlib.contextmanager
     def forward(self, target: str, **who: str) -> Iterator[int]:
