@@ -64,6 +64,7 @@ def without_drop_in(tunnel: Tunnel) -> Iterator[Tunnel]:
     bastion = tunnel.bastion
     elsewhere = bastion.folder / "keys" / bastion.user
     elsewhere.write_text(bastion.keys.read_text())
+    elsewhere.chmod(0o644)
     written = bastion.drop_in.read_text()
     bastion.drop_in.unlink()
     bastion.reload()

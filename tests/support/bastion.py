@@ -110,8 +110,11 @@ class Bastion:
         self.drop_in.parent.mkdir()
         for key in ("host_key", "key", "authority"):
             self.make_key(key)
-        (self.folder / "keys").mkdir()
-        shutil.copy(self.folder / "key.pub", self.folder / "keys" / self.administrator)
+        keys = self.folder / "keys"
+        keys.mkdir()
+        # sshd reads in it as the user who logs in, whatever the umask here is.
+        keys.chmod(0o755)
+        shutil.copy(self.folder / "key.pub", keys / self.administrator)
         (self.folder / "known_hosts").write_text(
             f"[127.0.0.1]:{self.port} {(self.folder / 'host_key.pub').read_text()}"
         )

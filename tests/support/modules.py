@@ -114,8 +114,7 @@ def run_playbook(
     """
     with tempfile.TemporaryDirectory(prefix="streamkap-neon-") as temporary:
         folder = Path(temporary)
-        program = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(program), _text_or_name(playbook, folder / "play.yml")]
+        command = [*_program("ansible-playbook", folder), _text_or_name(playbook, folder / "play.yml")]
         if inventory:
             command += ["--inventory", _text_or_name(inventory, folder / "hosts.yml")]
         if WAY == ORDINARY:
@@ -162,17 +161,30 @@ def run_inventory(source: str | Path, *, verbosity: int = 0, env: dict[str, str]
     env: environment variables besides the few that are always there
     """
     with tempfile.TemporaryDirectory(prefix="streamkap-neon-") as temporary:
-        program = Path(sys.executable).with_name("ansible-inventory")
-        command = [str(program), "--inventory", str(source), "--list", *["-v"] * verbosity]
-        run = _run(command, Path(temporary), env)
+        folder = Path(temporary)
+        command = [*_program("ansible-inventory", folder), "--inventory", str(source), "--list", *["-v"] * verbosity]
+        run = _run(command, folder, env)
     return InventoryRun(run.returncode, run.stdout, run.stderr)
+
+
+def _program(name: str, folder: Path) -> list[str]:
+    """The beginning of a command that runs a program of Ansible's, on an interpreter whose path has no spaces.
+
+    Ansible runs modules on that interpreter too, and ansible-core 2.16 does not quote its path.
+    """
+    programs = Path(sys.executable).parent
+    if " " in str(programs):
+        link = folder / "environment"
+        link.symlink_to(programs.parent, target_is_directory=True)
+        programs = link / programs.name
+    return [str(programs / Path(sys.executable).name), str(programs / name)]
 
 
 def _run(command: list[str], folder: Path, env: dict[str, str] | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=folder,
-        env={**_environment(folder), **(env or {})},
+        env={**_environment(folder, interpreter=command[0]), **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -216,7 +228,7 @@ def _text_or_name(playbook: str | Path, file: Path) -> str:
     return str(playbook)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, interpreter: str) -> dict[str, str]:
     configuration = folder / "ansible.cfg"
     configuration.touch()
     return {
@@ -227,7 +239,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
         # Hosts that are not the implicit localhost, but connect locally, would otherwise search for a Python.
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_PYTHON_INTERPRETER": interpreter,
         "ANSIBLE_NOCOLOR": "1",
     }
 
