@@ -13,10 +13,10 @@ home=$(realpath ../../..)/home
 
 # ansible-test keeps its environments at home, and its pip reads its configuration and keeps its cache there.
 prepare_home() {
-    local name
+    local name cache
     mkdir -p "$home/.config" "$home/.cache" "$home/.pip" "$home/.ansible/test/cache"
     if [ -d "$HOME/.config/pip" ]; then ln -sfn "$HOME/.config/pip" "$home/.config/pip"; fi
-    ln -sfn "$("$programs/python" -m pip cache dir)" "$home/.cache/pip"
+    if cache=$("$programs/python" -m pip cache dir 2>/dev/null) && [ -d "$cache" ]; then ln -sfn "$cache" "$home/.cache/pip"; fi
     # Of what is installed, only a small part is ever imported.
     printf '[install]\nno-compile = true\n' >"$home/.pip/pip.conf"
     # ansible-test downloads the script that installs pip in its environments, unless its cache has it.
