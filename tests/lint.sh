@@ -29,7 +29,7 @@ lint() {
 }
 
 top=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
-cd "$top"
+cd "$top" || exit
 mkdir -p "$LOGS"
 failed=0
 cores=()
