@@ -7,8 +7,8 @@
 # Only paths relative to this folder, because a path with spaces in it means something else to make.
 
 PYTHON ?= python3
-# Twice quiet, pip still says what fails.
-PIP = -m pip --disable-pip-version-check install --quiet --quiet
+# Twice quiet, pip still says what fails. Only a small part of all that is installed is ever imported, and compiled then.
+PIP = -m pip --disable-pip-version-check install --quiet --quiet --no-compile
 DEMO = .venv/demo
 TEST = .venv/test
 DEBEZIUM = .venv/debezium
@@ -17,13 +17,13 @@ BENCH = .venv/bench
 CORES = 2.16 2.18 2.19 2.21
 LAYERS = unit integration api ssh robustness matrix debezium molecule lint
 
-# Two servers at a time; all tests of one version run on the same one.
+# How many tests run at a time, each worker with servers of its own.
 JOBS ?= 2
 comma = ,
 SELECTION = $(if $(FULL),--full) $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 BINARIES = tests/support/binaries.py $(subst $(comma), ,$(PG))
 
-export FULL JOBS PYTHON PYTHON_NEWEST
+export FULL JOBS PYTHON PYTHON_OLDEST PYTHON_NEWEST
 # Ansible refuses to run in a locale that is not UTF-8.
 export LC_ALL = C.UTF-8
 # git refuses a checkout of another user's, as a folder of a container's host is. Whoever runs make in it has chosen to trust it.
@@ -51,17 +51,17 @@ test-all: ## ~70 min | the same | Run all layers in full, on every version, as f
 
 unit: needs-unit $(TEST)/.stamp ## ~1 min | Python | Test what needs no server
 	@echo "Unit tests"
-	@$(TEST)/bin/python -m pytest tests/unit $(if $(FULL),--full) $(if $(K),-k "$(K)")
+	@$(TEST)/bin/python -m pytest tests/unit -n $(JOBS) $(if $(FULL),--full) $(if $(K),-k "$(K)")
 
 integration: needs-integration $(TEST)/.stamp ## ~; ~12 min | Python | Test modules, roles and playbooks on real servers, 14 to 18
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
-	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist loadgroup $(SELECTION)
+	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist worksteal $(SELECTION)
 
 api: needs-api $(TEST)/.stamp ## ~; ~5 min | npm | Test against fakes of Neon's and Streamkap's API, the former validated by Neon's own description
 	@echo "APIs of Neon and Streamkap on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
-	@$(TEST)/bin/python -m pytest tests/api -n $(JOBS) --dist loadgroup $(SELECTION)
+	@$(TEST)/bin/python -m pytest tests/api -n $(JOBS) --dist worksteal $(SELECTION)
 
 # To the tunnel one version is like the other.
 ssh: needs-ssh $(TEST)/.stamp ## ~; ~6 min | root, openssh-server, openssh-client | Test the tunnel on a real sshd
@@ -73,7 +73,7 @@ ssh: needs-ssh $(TEST)/.stamp ## ~; ~6 min | root, openssh-server, openssh-clien
 robustness: needs-robustness $(TEST)/.stamp ## ~; ~9 min | Python | Try to break it, and with FULL=1 write docs/robustness.md
 	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
-	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist loadgroup $(SELECTION) \
+	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist worksteal $(SELECTION) \
 		$(if $(FULL),$(if $(PG)$(K),,--write-figures))
 
 matrix: needs-matrix ## ~; ~25 min | Python 3.12 or newer (PYTHON_NEWEST=), npm | Test on the oldest and newest ansible-core, modules in Ansible's process and in their own
@@ -131,8 +131,12 @@ python:
 
 $(DEMO)/.stamp: demo/requirements.txt requirements.txt
 $(TEST)/.stamp: tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
-$(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
-$(CORES:%=.venv/core-%/.stamp): .venv/core-%/.stamp: tests/requirements-core-%.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
+$(DEBEZIUM)/.stamp: tests/requirements-debezium.txt tests/requirements-pytest.txt requirements.txt
+$(CORES:%=.venv/core-%/.stamp): .venv/core-%/.stamp: tests/requirements-core-%.txt tests/requirements-pytest.txt requirements.txt
+$(CORES:%=.venv/core-%/.lint-stamp): .venv/core-%/.lint-stamp: .venv/core-%/.stamp tests/requirements-lint.txt
+	@.venv/core-$*/bin/python $(PIP) -r tests/requirements-core-$*.txt -r tests/requirements-lint.txt
+	@touch $@
+
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
 .venv/mutation/.stamp: tests/requirements-mutation.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
 

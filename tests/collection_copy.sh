@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by sanity.sh, lint.sh and molecule.sh, whose tools want the collection below ansible_collections/, in a real folder.
+# Sourced by linters.sh, sanity.sh and molecule.sh, whose tools want the collection below ansible_collections/, in a real folder.
 set -euo pipefail
 
 # collection_copy NAME: copies what git tracks, or would track, to .cache/NAME/ansible_collections/streamkap/neon, and goes there.

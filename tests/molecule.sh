@@ -41,6 +41,6 @@ export MOLECULE_ENGINE MOLECULE_POSTGRES_IMAGE MOLECULE_EPHEMERAL_DIRECTORY
 if [ $# -gt 0 ]; then
     exec molecule "$@"
 fi
-# What a run that was cut off has left.
-molecule destroy --no-command-borders --no-report
+# A run that was cut off has left its state, by which nothing would be created. Its container is removed by the next one.
+rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
 exec molecule test --all --no-command-borders

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by matrix.sh and lint.sh, which run on several versions of ansible-core, each in an environment of its own.
+# Sourced by matrix.sh, lint.sh and sanity.sh, which run on several versions of ansible-core, each in an environment of its own.
 
 # python_of CORE: prints a Python on which that version of ansible-core runs, and which can make a virtual environment: PYTHON or
 # PYTHON_NEWEST where they fit, or one on PATH or among pyenv's.
@@ -24,6 +24,19 @@ python_of() {
     return 1
 }
 
+# oldest_python: prints a Python 3.9, the oldest one that the plugins run on: PYTHON_OLDEST, or one on PATH or among pyenv's.
+oldest_python() {
+    local candidate
+    for candidate in "${PYTHON_OLDEST:-}" python3.9 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.9.*/bin/python3.9; do
+        # One of pyenv's may be on PATH and yet refuse to start.
+        if "$candidate" -c "import sys, venv; sys.exit(sys.version_info[:2] != (3, 9))" 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
 tell_what_was_not_run() {
     local core=$1 wanted
     case $core in
@@ -41,6 +54,22 @@ tell_what_was_not_run() {
     ##########################################################################
 
 TEXT
+}
+
+# Says so where the plugins cannot be imported on the oldest Python that they run on; an error in CI.
+require_oldest_python() {
+    oldest_python >/dev/null && return
+    cat >&2 <<'TEXT'
+
+    ##########################################################################
+
+      THE PLUGINS WERE NOT IMPORTED ON PYTHON 3.9: it is not here.
+      Install it, or name it (PYTHON_OLDEST=...), then: make lint
+
+    ##########################################################################
+
+TEXT
+    [ "${CI:-}" != true ]
 }
 
 # set_up_cores TARGET CORE...: sets up .venv/core-CORE for each, and leaves in the array cores those that there is a Python for. The

@@ -11,6 +11,14 @@ import pytest
 from debezium import java
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share an engine on one worker of pytest-xdist, and leave the others to whichever is free."""
+    for item in items:
+        if "started" in getattr(item, "fixturenames", ()):
+            group = f"{item.path.stem}-{item.callspec.params['server']}"
+            item.add_marker(pytest.mark.xdist_group(group), append=False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def java_is_here() -> None:
     try:

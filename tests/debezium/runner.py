@@ -21,8 +21,14 @@ from pathlib import Path
 
 from pydbzengine import BasePythonChangeHandler, DebeziumJsonEngine
 
-# Quick to start, and modest: what is tested is not its speed.
-JVM = ["-Xms64m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.useSystemProxies=false"]
+# Quick to start, and modest: its speed is not what the tests are about.
+JVM = [
+    *("-Xms64m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.useSystemProxies=false"),
+    # pydbzengine asks for another garbage collector, which takes longer to start.
+    *("-XX:-UseG1GC", "-XX:+UseSerialGC"),
+    # The start consists of loading classes, a fifth of it of proving that these are well-formed.
+    *("-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote"),
+]
 
 
 class Writer(BasePythonChangeHandler):

@@ -54,7 +54,7 @@ PROPERTIES = {
     "status.update.interval.ms": 500,
     "signal.poll.interval.ms": 100,
     "slot.max.retries": 2,
-    "slot.retry.delay.ms": 1000,
+    "slot.retry.delay.ms": 200,
     "errors.max.retries": 0,
     "offset.storage": "org.apache.kafka.connect.storage.FileOffsetBackingStore",
     "converter.schemas.enable": "false",

@@ -80,26 +80,27 @@ def test_a_connector_that_runs_is_not_torn_down_and_one_that_has_stopped_is(data
     assert database.admin(CONNECTORS) == [([], [], [], [])]
 
 
-@pytest.mark.parametrize(
-    "type_of_anybody",
-    ["CREATE TYPE elsewhere.nothing AS ENUM ()", "CREATE DOMAIN elsewhere.warm AS app.colour"],
-    ids=["enum without labels", "domain over an enum"],
-)
-def test_debezium_does_not_start_in_a_database_with_such_a_type(database: Database, type_of_anybody: str) -> None:
+def test_debezium_does_not_start_in_a_database_with_such_a_type(database: Database) -> None:
     """What users must know, and what readiness_info tells them. The type is used nowhere, in a schema not listed.
 
     https://github.com/debezium/debezium/pull/7929
     """
     prepare(database)
     database.sql("CREATE TYPE app.colour AS ENUM ('red'); CREATE SCHEMA elsewhere")
-    database.sql(type_of_anybody)
     listed = {"schema.include.list": "app,billing"}
-    with pytest.raises(EngineError, match="NullPointerException"), Engine(database, listed):
-        pass
-    result = run_module("readiness_info", dsn=database.dsn, schemas=["app", "billing"])
-    (deadly,) = (check for check in result["checks"] if check["id"] == "types_loadable")
-    assert deadly["status"] == "fail"
-    database.sql("; ".join(deadly["sql"]) or "DROP DOMAIN elsewhere.warm")
+    # An enum without labels, for which the check knows the remedy, and a domain over an enum, for which it knows none.
+    for creation, removal in (
+        ("CREATE TYPE elsewhere.nothing AS ENUM ()", None),
+        ("CREATE DOMAIN elsewhere.warm AS app.colour", "DROP DOMAIN elsewhere.warm"),
+    ):
+        database.sql(creation)
+        with pytest.raises(EngineError, match="NullPointerException"), Engine(database, listed):
+            pass
+        result = run_module("readiness_info", dsn=database.dsn, schemas=["app", "billing"])
+        (check,) = (check for check in result["checks"] if check["id"] == "types_loadable")
+        assert check["status"] == "fail"
+        assert bool(check["sql"]) == (removal is None)
+        database.sql(removal or "; ".join(check["sql"]))
     with Engine(database, listed) as engine:
         database.sql("UPDATE app.orders SET status = 'shipped' WHERE id = 1")
         assert [event.table for event in engine.received()] == ["app.orders"]
