@@ -21,12 +21,14 @@ from support.hurting import (
     VARIABLES,
     lay_out_what_hurts,
     make_user_where_sql_cannot,
+    set_up,
     variables,
 )
 from support.modules import run_playbook
 from support.neon import Database
 from support.pgoutput import changes
 from support.readiness_cases import Ready
+from support.waiting import eventually
 
 
 @pytest.mark.matrix
@@ -49,23 +51,30 @@ def test_teardown_takes_everything_back_and_the_second_changes_nothing(database:
 
 @pytest.mark.postgres(18)
 def test_teardown_waits_for_a_connector_that_was_just_stopped(database: Database) -> None:
-    given = VARIABLES | {"cdc_dsn": database.dsn}
-    assert run_playbook("streamkap.neon.setup", extra_vars=given).rc == 0
+    given = VARIABLES | {"cdc_dsn": database.dsn, "__cdc_pause": 1}
+    set_up(database)
     with contextlib.ExitStack() as reader:
         reader.enter_context(Ready(database, []).reading(password=PASSWORD))
         at_once = run_playbook("streamkap.neon.teardown", extra_vars=given)
         assert (at_once.rc, at_once.changed) == (2, 0), at_once.stdout
         in_vain = run_playbook("streamkap.neon.teardown", extra_vars=given | {"cdc_release_timeout": 1})
         assert (in_vain.rc, in_vain.changed) == (2, 0), in_vain.stdout
-        # Two looks were made by then, and this is to be seen by the second one.
-        stop = threading.Timer(4, reader.close)
-        stop.start()
+        # Only its second look ends what it waits for.
+        looks = database.server.log.count("'slots_used'")
+
+        def stop() -> None:
+            eventually(lambda: database.server.log.count("'slots_used'") >= looks + 2, seconds=60)
+            reader.close()
+
+        stopping = threading.Thread(target=stop)
+        stopping.start()
         waited = run_playbook("streamkap.neon.teardown", extra_vars=given | {"cdc_release_timeout": 60})
-        stop.join()
+        stopping.join()
     assert (waited.rc, waited.changed > 0) == (0, True), waited.stdout
     assert "FAILED - RETRYING" in waited.stdout
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 def test_a_check_shows_the_whole_plan_and_leaves_everything_as_it_was(database: Database) -> None:
     make_user_where_sql_cannot(database.server)
@@ -87,6 +96,7 @@ def test_a_check_shows_the_whole_plan_and_leaves_everything_as_it_was(database: 
     assert not (check() and check() and check())
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_a_check_runs_on_a_hot_standby(database: Database, standby: Database) -> None:
     make_user_where_sql_cannot(database.server)
@@ -107,6 +117,7 @@ def test_where_sql_cannot_give_replication_it_fails_first_and_says_how_to_get_it
     assert _catalogs(database) == before
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_three_databases_of_an_inventory(databases) -> None:
     shops = [databases() for _number in range(3)]
@@ -127,6 +138,7 @@ def test_three_databases_of_an_inventory(databases) -> None:
         assert change.row["sku"] == shop.name
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(15, 18)
 def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the_roles(databases) -> None:
     shops = [databases(), databases()]
@@ -211,6 +223,7 @@ def test_a_keyless_table_fails_before_anything_is_changed(database: Database) ->
     assert _catalogs(database) == before
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(16, 18)
 @pytest.mark.parametrize(
@@ -241,6 +254,7 @@ def test_what_the_role_cannot_mend_is_found_before_anything_is_changed(
         assert run_playbook("streamkap.neon.setup", extra_vars=variables | mended).rc == 0
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(16, 18)
 @pytest.mark.parametrize("neon_like", [False, True], ids=["vanilla", "neon"])
 def test_a_password_of_every_printable_character_works_and_is_printed_nowhere(databases, neon_like: bool) -> None:

@@ -34,6 +34,7 @@ def test_every_module_is_in_one_action_group() -> None:
     assert sorted(name for group in ACTION_GROUPS.values() for name in group) == ALL_MODULES
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 @pytest.mark.parametrize("module", MODULES)

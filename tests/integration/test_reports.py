@@ -96,6 +96,7 @@ def play(playbook: str, database: Database, **given: object):
     return run_playbook(f"streamkap.neon.{playbook}", extra_vars={**VARIABLES, "cdc_dsn": database.dsn, **given})
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_setup_writes_them_once_and_the_second_run_changes_nothing(databases, tmp_path: Path) -> None:

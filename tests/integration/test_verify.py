@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support.hurting import PASSWORD, SLOT, USER, VARIABLES, make_user_where_sql_cannot
+from support.hurting import PASSWORD, SLOT, USER, VARIABLES, make_user_where_sql_cannot, set_up
 from support.modules import PlaybookRun, run_playbook
 from support.neon import Database, quoted
 from support.readiness_cases import Ready
@@ -57,10 +57,12 @@ def test_a_database_that_was_set_up_is_ready_and_nothing_is_changed(play: Play) 
     assert PASSWORD not in run.stdout + run.stderr
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_a_connector_that_is_to_be_running_is_waited_for(database: Database, play: Play) -> None:
-    running = {"cdc_connector_running": True, "cdc_connector_timeout": 10}
-    assert play("setup").rc == 0
+    # The role looks every five seconds.
+    running = {"cdc_connector_running": True, "cdc_connector_timeout": 2, "__cdc_pause": 1}
+    set_up(database)
     run = play("verify", **running)
     assert run.rc == 2
     assert "CRITICAL slot_read" in run.stdout
@@ -96,6 +98,7 @@ def writing(database: Database) -> Iterator[None]:
         writer.join()
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_a_database_that_was_not_fails_in_one_sentence_and_says_what_to_do(database: Database, play: Play) -> None:
@@ -115,7 +118,7 @@ def test_a_database_that_was_not_fails_in_one_sentence_and_says_what_to_do(datab
 @pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_what_it_says_can_be_pasted_and_mends_it(database: Database, play: Play) -> None:
-    assert play("setup").rc == 0
+    set_up(database)
     database.sql("SET ROLE app_owner; REVOKE SELECT ON app.customers FROM streamkap_role")
     database.sql("ALTER PUBLICATION streamkap_pub DROP TABLE app.products")
     run = play("verify")
@@ -131,7 +134,7 @@ def test_what_it_says_can_be_pasted_and_mends_it(database: Database, play: Play)
 
 @pytest.mark.postgres(18)
 def test_the_task_that_it_shows_is_one(database: Database, play: Play) -> None:
-    assert play("setup").rc == 0
+    set_up(database)
     database.sql("ALTER PUBLICATION streamkap_pub DROP TABLE app.products, billing.invoices")
     shown = play("verify").stdout
     task = re.search(
@@ -145,8 +148,8 @@ def test_the_task_that_it_shows_is_one(database: Database, play: Play) -> None:
 
 
 @pytest.mark.postgres(18)
-def test_without_the_password_it_looks_from_the_administrators_side(play: Play) -> None:
-    assert play("setup").rc == 0
+def test_without_the_password_it_looks_from_the_administrators_side(database: Database, play: Play) -> None:
+    set_up(database)
     run = play("verify", cdc_password="")
     assert (run.rc, run.changed) == (0, 0), run.stdout
     assert "connector_login" in run.stdout.partition("Skipped:")[2]
@@ -168,8 +171,8 @@ def test_what_the_role_was_told_to_leave_out_is_not_missed(database: Database, p
 
 
 @pytest.mark.postgres(18)
-def test_thresholds_are_passed_on(play: Play) -> None:
-    assert play("setup").rc == 0
+def test_thresholds_are_passed_on(database: Database, play: Play) -> None:
+    set_up(database)
     assert "max_lag" in play("verify", cdc_thresholds={"max_lag": -1}).stdout
     slow = play("verify", cdc_thresholds={"max_round_trip": 0})
     assert slow.rc == 0
@@ -203,6 +206,7 @@ def test_a_table_under_row_level_security_is_somebodys_choice(database: Database
     assert play("setup", cdc_bypassrls=True).rc == 0
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_tables_that_are_skipped_for_lack_of_a_key_are_not_missed(database: Database, play: Play) -> None:
     database.sql(
@@ -234,7 +238,7 @@ def test_a_check_of_setup_tells_what_differs_and_verify_looks_all_the_same(play:
 
 @pytest.mark.postgres(18)
 def test_names_from_the_database_do_not_steer_the_terminal(database: Database, play: Play) -> None:
-    assert play("setup").rc == 0
+    set_up(database)
     evil = "\x1b[2J\x9b31m\u202eevil\nREADY {{ 40 + 2 }} {% raw %}"
     database.sql('CREATE TABLE app."%s" (id int PRIMARY KEY)' % evil.replace("%", "%%"), [])
     run = play("verify")
@@ -367,6 +371,7 @@ def test_through_a_tunnel_neon_is_told_the_endpoint_in_the_password(database: Da
     assert re.search(rf"^ {{2}}Password +{prefix}in ", rotation.stdout, re.M)
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_the_tables_are_listed_by_the_names_that_their_changes_come_with(database: Database, play: Play) -> None:
     database.sql(
@@ -386,7 +391,7 @@ def test_the_tables_are_listed_by_the_names_that_their_changes_come_with(databas
 @pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_snapshot_sends_one_signal(database: Database, play: Play) -> None:
-    assert play("setup").rc == 0
+    set_up(database)
     given = {
         "cdc_snapshot_tables": ["app.orders", "app.customers"],
         "cdc_snapshot_conditions": [{"data_collection": "app.orders", "filter": "status = 'open'"}],
@@ -410,8 +415,8 @@ def test_snapshot_sends_one_signal(database: Database, play: Play) -> None:
 
 
 @pytest.mark.postgres(18)
-def test_snapshot_says_what_it_needs(play: Play) -> None:
-    assert play("setup").rc == 0
+def test_snapshot_says_what_it_needs(database: Database, play: Play) -> None:
+    set_up(database)
     missing = play("snapshot")
     assert missing.rc == 2
     assert "cdc_snapshot_tables" in missing.stdout

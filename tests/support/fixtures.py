@@ -15,7 +15,8 @@ Markers: `@pytest.mark.database(shop=False, neon=True)` says what `database` is 
 recognised as Neon's. `@pytest.mark.postgres(16, 17, 18)` restricts a test to these versions.
 
 A test runs on the oldest and the newest of its versions, with `@pytest.mark.every_version` on all of them: for what
-depends on a version's catalogs, grammar or rules. `@pytest.mark.full` keeps a test for `--full`, which also runs every
+depends on a version's catalogs, grammar or rules, with `@pytest.mark.newest_version` on the newest alone: for playbooks
+whose modules are tested on the others. `@pytest.mark.full` keeps a test for `--full`, which also runs every
 test on all of its versions. `--postgres 16,17` runs every test on those.
 
 At the end of a test every slot, database and role that it left is removed.
@@ -66,6 +67,8 @@ def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
     # Where versions are named, these are meant.
     if full or config.getoption("postgres") or item.get_closest_marker("every_version"):
         return True
+    if item.get_closest_marker("newest_version"):
+        return major == majors[-1]
     return major in (majors[0], majors[-1])
 
 
