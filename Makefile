@@ -138,7 +138,7 @@ $(CORES:%=.venv/core-%/.lint-stamp): .venv/core-%/.lint-stamp: .venv/core-%/.sta
 	@touch $@
 
 $(BENCH)/.stamp: bench/requirements.txt requirements.txt
-.venv/mutation/.stamp: tests/requirements-mutation.txt tests/requirements.txt tests/requirements-pytest.txt tests/requirements-lint.txt requirements.txt
+.venv/mutation/.stamp: tests/requirements-mutation.txt tests/requirements-pytest.txt requirements.txt
 
 .venv/%/.stamp: | python
 	@echo "Setting up .venv/$* with $$("$(PYTHON)" --version)"

@@ -75,11 +75,15 @@ def _record(options: argparse.Namespace) -> None:
 
 def _runner(options: argparse.Namespace, results: Results) -> Runner:
     recorded = CoverageMap.load(ROOT, MAP)
-    quick = set(collect(ROOT, sorted({layer_of(test) for test in recorded.seconds}), QUICK))
+    layers = sorted({layer_of(test) for test in recorded.seconds})
+    quick, full = set(collect(ROOT, layers, QUICK)), set(collect(ROOT, layers, FULL))
+    unknown = quick - recorded.seconds.keys()
+    recorded.add_siblings(full)
     print(
-        f"{len(quick)} tests in the quick selection, {len(recorded.seconds)} recorded, of which {len(recorded.failed)} fail"
+        f"{len(quick)} tests in the quick selection, of which {len(recorded.failed)} fail; {len(full)} in the full one,"
+        f" of which {len(full - recorded.seconds.keys())} are of functions that were not recorded"
     )
-    if unknown := quick - recorded.seconds.keys():
+    if unknown:
         message = f"{len(unknown)} tests of the quick selection are not recorded, as {min(unknown)}: record again."
         if not options.only:
             sys.exit(message)
@@ -88,7 +92,7 @@ def _runner(options: argparse.Namespace, results: Results) -> Runner:
         root=ROOT,
         folder=FOLDER,
         recorded=recorded,
-        selections={QUICK: quick, FULL: set(recorded.seconds)},
+        selections={QUICK: quick, FULL: full},
         results=results,
         jobs=options.jobs,
         budget=options.budget,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which tests run which lines of the collection: recorded once, in a run of all tests, and read for each mutant."""
+"""Which tests run which lines of the collection: recorded once, in a run of the quick selection, and read for each mutant."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class CoverageMap:
     reads: by path, the tests that read the file themselves
     seconds: how long each test took
     failed: tests that failed without any mutant, and say nothing
+    siblings: by function, tests that were not recorded, and are taken to run what the recorded tests of the function run
     """
 
     root: Path
@@ -40,11 +41,24 @@ class CoverageMap:
     reads: dict[str, set[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    siblings: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add_siblings(self, tests: Iterable[str]) -> None:
+        """Add tests of recorded functions: a test runs the same lines on any version of PostgreSQL, or nearly so."""
+        seconds = {function_of(test): spent for test, spent in self.seconds.items()}
+        for test in set(tests) - self.seconds.keys():
+            if (function := function_of(test)) in seconds:
+                self.siblings[function].add(test)
+                self.seconds[test] = seconds[function]
 
     def covering(self, mutant: Mutant) -> set[str]:
         """Return the tests that can notice the mutant."""
         tests = self._running(mutant) if mutant.kind == "Python" else self._playing(mutant)
-        return (tests | self.reads.get(mutant.path, set())) & self.seconds.keys() - set(self.failed)
+        tests |= self.reads.get(mutant.path, set())
+        tests = tests.union(
+            *(self.siblings[function] for function in set(map(function_of, tests)) & self.siblings.keys())
+        )
+        return tests & self.seconds.keys() - set(self.failed)
 
     def nearest(self, mutant: Mutant) -> set[str]:
         """Return the tests that run the mutant's own file, of those that can notice it."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Record which tests run what, in one run of all tests under coverage.py, and put together what its processes leave."""
+"""Record which tests run what, in one run of the quick selection under coverage.py, and put together what its processes leave."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ include =
 
 
 def record(root: Path, folder: Path, names: Iterable[str], jobs: int, options: list[str]) -> CoverageMap:
-    """Run all tests of these layers, and return what they ran. What one of them fails is told, and left out."""
+    """Run the quick selection of these layers, and return what its tests ran. What one of them fails is told, and left out."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "coverage").mkdir(parents=True)
     configuration = folder / "coverage.ini"
     configuration.write_text(CONFIGURATION.format(folder=folder, root=root))
     for layer in names:
-        command = [sys.executable, "-m", "pytest", f"tests/{layer}", *layers.LAYERS[layer], layers.ALL_TESTS]
+        command = [sys.executable, "-m", "pytest", f"tests/{layer}", *layers.LAYERS[layer]]
         command += ["-p", "mutation.recording", "-p", "no:cacheprovider", "-q", "-q"]
         command += [] if layer == "unit" else ["-n", str(jobs), "--dist", "loadgroup"]
         variables = {"COVERAGE_PROCESS_START": str(configuration), "MUTATION_FOLDER": str(folder)}
