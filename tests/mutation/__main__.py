@@ -38,7 +38,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="mutants of paths that begin so")
     parser.add_argument("--layers", default=",".join(LAYERS), help="what is recorded (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="try again what was not killed, after tests were added")
-    parser.add_argument("pytest", nargs="*", help="after --, options of pytest for the recording")
     options = parser.parse_args()
     if options.command == "record" or (options.command == "run" and not MAP.exists()):
         _record(options)
@@ -66,7 +65,7 @@ def main() -> None:
 
 def _record(options: argparse.Namespace) -> None:
     layers = options.layers.split(",")
-    found = recorder.record(ROOT, FOLDER / "recorded", layers, options.jobs, options.pytest)
+    found = recorder.record(ROOT, FOLDER / "recorded", layers, options.jobs)
     found.save(MAP)
     print(f"{len(found.seconds)} tests recorded, which took {sum(found.seconds.values()) / 60:.0f} min")
     for test in found.failed:

@@ -32,7 +32,7 @@ include =
 """
 
 
-def record(root: Path, folder: Path, names: Iterable[str], jobs: int, options: list[str]) -> CoverageMap:
+def record(root: Path, folder: Path, names: Iterable[str], jobs: int) -> CoverageMap:
     """Run the quick selection of these layers, and return what its tests ran. What one of them fails is told, and left out."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "coverage").mkdir(parents=True)
@@ -41,10 +41,12 @@ def record(root: Path, folder: Path, names: Iterable[str], jobs: int, options: l
     for layer in names:
         command = [sys.executable, "-m", "pytest", f"tests/{layer}", *layers.LAYERS[layer]]
         command += ["-p", "mutation.recording", "-p", "no:cacheprovider", "-q", "-q"]
-        command += [] if layer == "unit" else ["-n", str(jobs), "--dist", "loadgroup"]
+        command += (
+            [] if layer == "unit" else ["-n", str(jobs), "--dist", "loadgroup" if layer == "ssh" else "worksteal"]
+        )
         variables = {"COVERAGE_PROCESS_START": str(configuration), "MUTATION_FOLDER": str(folder)}
         print(f"Recording {layer}", flush=True)
-        run = subprocess.run([*command, *options], cwd=root, env=layers.environment(root, **variables), check=False)
+        run = subprocess.run(command, cwd=root, env=layers.environment(root, **variables), check=False)
         if run.returncode not in (0, 1, 5):
             raise RuntimeError(f"pytest ended with {run.returncode} in {layer}.")
     return read_recorded(root, folder)

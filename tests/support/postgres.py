@@ -39,8 +39,8 @@ SUPERUSER_PASSWORD = "Cloud-admin-5-of-the-tests"
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    # No sockets: their paths may have 107 bytes, and a temporary folder's own may have more.
-    "unix_socket_directories": "",
+    # The server's folder, as its data folder sees it: a socket's path may have 107 bytes, and a temporary folder's own may have more.
+    "unix_socket_directories": "..",
     "wal_level": "logical",
     "max_connections": 40,
     "max_wal_senders": 10,

@@ -76,6 +76,10 @@ def has_python_of(core: str) -> bool:
     return _succeeds("bash", "-c", '. "$0" && python_of "$1"', str(TESTS / "pythons.sh"), core)
 
 
+def has_oldest_python() -> bool:
+    return _succeeds("bash", "-c", '. "$0" && oldest_python', str(TESTS / "pythons.sh"))
+
+
 def _succeeds(*command: str) -> bool:
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -123,6 +127,12 @@ def _needs() -> Iterator[Need]:
             dict.fromkeys(layers, f"ansible-core {core}"),
             f"name one by {variable}=..., or pyenv install 3.12",
         )
+    yield Need(
+        "Python 3.9 with venv",
+        has_oldest_python,
+        {"lint": "importing the plugins on the oldest Python"},
+        "name one by PYTHON_OLDEST=..., or pyenv install 3.9",
+    )
     yield Need("Java 17", has_java, {"debezium": ALL}, "apt-get install default-jre-headless")
     yield Need("podman or docker", has_container_engine, {"molecule": ALL}, "apt-get install podman runc")
 
