@@ -141,10 +141,10 @@ SECTIONS = [
 INTRODUCTION = """\
 # What was tried to break it
 
-<!-- Written by `make robustness`. Do not edit: change tests/support/figures.py or the tests. -->
+<!-- Written by `make robustness FULL=1`. Do not edit: change tests/support/figures.py or the tests. -->
 
 The collection runs with an administrator's rights on production databases. What it promises is tried on real servers, by
-`make robustness`, which writes this page from what it counted; tests that fail write nothing.
+`make robustness FULL=1`, which writes this page from what it counted; tests that fail write nothing.
 """
 
 
