@@ -17,8 +17,9 @@ BENCH = .venv/bench
 CORES = 2.16 2.18 2.19 2.21
 LAYERS = unit integration api ssh robustness matrix debezium molecule lint
 
-# How many tests run at a time, each worker with servers of its own.
+# How many tests run at a time, each worker with servers of its own. Tests on servers often wait: three of them fill two cores.
 JOBS ?= 2
+SERVER_JOBS ?= 3
 comma = ,
 SELECTION = $(if $(FULL),--full) $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 BINARIES = tests/support/binaries.py $(subst $(comma), ,$(PG))
@@ -56,12 +57,12 @@ unit: needs-unit $(TEST)/.stamp ## ~1 min | Python | Test what needs no server
 integration: needs-integration $(TEST)/.stamp ## ~; ~12 min | Python | Test modules, roles and playbooks on real servers, 14 to 18
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
-	@$(TEST)/bin/python -m pytest tests/integration -n $(JOBS) --dist worksteal $(SELECTION)
+	@$(TEST)/bin/python -m pytest tests/integration -n $(SERVER_JOBS) --dist worksteal $(SELECTION)
 
 api: needs-api $(TEST)/.stamp ## ~; ~5 min | npm | Test against fakes of Neon's and Streamkap's API, the former validated by Neon's own description
 	@echo "APIs of Neon and Streamkap on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
-	@$(TEST)/bin/python -m pytest tests/api -n $(JOBS) --dist worksteal $(SELECTION)
+	@$(TEST)/bin/python -m pytest tests/api -n $(SERVER_JOBS) --dist worksteal $(SELECTION)
 
 # To the tunnel one version is like the other.
 ssh: needs-ssh $(TEST)/.stamp ## ~; ~6 min | root, openssh-server, openssh-client | Test the tunnel on a real sshd

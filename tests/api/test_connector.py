@@ -55,6 +55,7 @@ def said(run: PlaybookRun) -> str:
     return " ".join((run.stdout + run.stderr).split())
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_a_source_is_made_as_the_database_is_prepared(play: Play, database: Database, streamkap: Streamkap) -> None:

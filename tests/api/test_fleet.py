@@ -90,6 +90,7 @@ def test_every_database_is_made_ready_and_stays_so(shops: list[Database], consol
     assert asked <= 1 + 3 * SIZE + 5 * SIZE
 
 
+@pytest.mark.full
 @pytest.mark.postgres(17)
 def test_no_secret_is_shown_at_any_verbosity(shops: list[Database], fleet: Path) -> None:
     run = play("verify", fleet, verbosity=4)

@@ -369,6 +369,7 @@ class TestSize:
     # Nothing is encrypted on the way to this machine, and to read all authorities' certificates takes longest of a request.
     PLAIN = {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/nonexistent"}  # noqa: RUF012
 
+    @pytest.mark.full
     def test_a_thousand_projects_with_three_thousand_databases(self, console: Console, listing: List) -> None:
         projects, databases_each, per_minute = 1000, 3, 6000
         # What Neon takes in a minute, 700 at a pace of 600, in a minute that is a tenth as long.

@@ -96,6 +96,7 @@ def test_a_project_without_logical_replication_becomes_ready_once(
             assert secret not in run.stdout + run.stderr
 
 
+@pytest.mark.newest_version
 @pytest.mark.database(neon=True)
 @pytest.mark.postgres(15, 18)
 def test_check_mode_tells_what_is_to_come_and_changes_nothing(
@@ -139,6 +140,7 @@ def test_a_run_that_was_cut_is_taken_up_by_the_next(
     assert database.sql_as(USER, project.main.roles[USER], "SELECT count(*) > 0 FROM app.orders") == [(True,)]
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.database(neon=True)
 @pytest.mark.postgres(15, 17)

@@ -348,6 +348,7 @@ def test_no_secret_is_told(ready: Ready) -> None:
         assert "7-of-the-tests" not in result
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_ten_thousand_tables_take_as_many_round_trips_as_one(ready: Ready) -> None:
     few = _messages(ready, schemas=["app"])
