@@ -77,7 +77,7 @@ def read_recorded(root: Path, folder: Path) -> CoverageMap:
         found.reads[path] = set().union(*map(tests_of, contexts))
     for file in sorted((folder / "tasks").glob("*")):
         for place in file.read_text().splitlines():
-            path, _, line = place.rpartition(":")
+            path, _colon, line = place.rpartition(":")
             if Path(path).is_relative_to(root):
                 table = found.tasks.setdefault(Path(path).relative_to(root).as_posix(), {})
                 table.setdefault(int(line), set()).update(tests_of(file.name.partition("-")[0]))
