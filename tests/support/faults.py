@@ -124,6 +124,7 @@ class _Watch:
         self.connections = 0
         self.messages: list[Message] = []
         self.has_cut = False
+        self.has_begun = False
         self.is_over = threading.Event()
 
 
@@ -188,7 +189,9 @@ class Line:
                 server_writer.close()
             else:
                 self._open.append(server_writer)
-        if watch.has_cut and not watch.is_over.is_set():
+        # Another connection may end before the server is back: once is enough.
+        if watch.has_cut and not watch.has_begun:
+            watch.has_begun = True
             if watch.cut.meanwhile:
                 await asyncio.to_thread(watch.cut.meanwhile)
             watch.is_over.set()
