@@ -44,7 +44,7 @@ help: ## | | Show this list
 demo: $(DEMO)/.stamp ## 20 s | Python | Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
 	@$(DEMO)/bin/python demo/run.py
 
-test: python ## half an hour | all that the layers need; what is missing is listed | Run all layers, and print how long each took
+test: python ## 45 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
 	@MAKE="$(MAKE)" "$(PYTHON)" tests/run_layers.py $(LAYERS)
 
 test-all: ## over an hour | the same | Run all layers in full, on every version, as for a release
@@ -71,13 +71,13 @@ ssh: needs-ssh $(TEST)/.stamp ## 7 min | root, openssh-server, openssh-client | 
 	@$(TEST)/bin/python -m pytest tests/ssh -n $(JOBS) --dist loadgroup $(if $(FULL),--full) --postgres "$(or $(PG),17)" $(if $(K),-k "$(K)")
 
 # The page is of a whole run.
-robustness: needs-robustness $(TEST)/.stamp ## 10 min | Python | Try to break it, and with FULL=1 write docs/robustness.md
+robustness: needs-robustness $(TEST)/.stamp ## 11 min | Python | Try to break it, and with FULL=1 write docs/robustness.md
 	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
 	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist worksteal $(SELECTION) \
 		$(if $(FULL),$(if $(PG)$(K),,--write-figures))
 
-matrix: needs-matrix ## 5 min; 25 min | Python 3.12 or newer (PYTHON_NEWEST=), npm | Test on the oldest and newest ansible-core, modules in Ansible's process and in their own
+matrix: needs-matrix ## 10 min; 25 min | Python 3.12 or newer (PYTHON_NEWEST=), npm | Test on the oldest and newest ansible-core, modules in Ansible's process and in their own
 	@echo "Tests in both ways of execution, on two versions of ansible-core"
 	@MAKE="$(MAKE)" tests/matrix.sh $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
