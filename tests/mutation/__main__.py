@@ -5,7 +5,7 @@
 """The commands of the mutation run.
 
 python -m mutation run --number 200 --seed 1      record first where nothing is recorded, try the sample, write the page
-python -m mutation record                         record anew which tests run what
+python -m mutation record                         record again which tests run which lines
 python -m mutation list --number 200 --seed 1     show the sample
 """
 

@@ -69,7 +69,7 @@ class CoverageMap:
         by_line = self.lines.get(mutant.path, {})
         span = range(mutant.first_line, mutant.last_line + 1)
         tests = set().union(*(by_line.get(line, set()) for line in span))
-        # What a function returned at import is used by whoever imports the file.
+        # A value that a function returned at import is used by every file that imports it.
         if mutant.loaded or self.imported.get(mutant.path, set()) & set(span):
             return tests | self._loading(mutant.path)
         return tests
@@ -87,7 +87,7 @@ class CoverageMap:
         span = range(mutant.first_line, mutant.last_line + 1)
         if "/tasks/" in mutant.path and (tests := set().union(*(by_line.get(line, set()) for line in span))):
             return tests
-        # Variables, blocks and imports are no tasks of their own: whoever plays the role, or the playbook, may notice.
+        # Variables, blocks and imports are no tasks of their own: every run of the role, or the playbook, may notice.
         parts = mutant.path.split("/")
         whole = "/".join(parts[:2])
         return {

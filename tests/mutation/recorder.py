@@ -33,7 +33,7 @@ include =
 
 
 def record(root: Path, folder: Path, names: Iterable[str], jobs: int) -> CoverageMap:
-    """Run the quick selection of these layers, and return what its tests ran. What one of them fails is told, and left out."""
+    """Run the quick selection of these layers, and return what its tests ran. Tests that fail are listed and left out."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "coverage").mkdir(parents=True)
     configuration = folder / "coverage.ini"

@@ -32,7 +32,8 @@ METHOD = """\
 - `make mutants N={number} SEED={seed}` repeats this run. An interrupted run continues where it stopped.
 - The mutants are those of `plugins/` and of the tasks, defaults and variables of `roles/` and `playbooks/`. At least 15 of 100 are YAML.
   Strings, SQL among them, documentation and templates are not changed.
-- One run of all tests under coverage.py records which tests run which lines and tasks. A mutant is tried with those only.
+- One run of the quick selection under coverage.py records which tests run which lines and tasks. A mutant is tried with those only;
+  a test on another version of PostgreSQL is taken to run the same lines.
 - Each mutant is tried alone with its nearest tests first. Those that are left are put together, at most one in a function or a file, and
   all remaining tests are run; a test that fails is run again with each mutant alone.
 - The layers are {layers}. Debezium, Molecule, the matrix and lint take too long for single mutants and are not included: what

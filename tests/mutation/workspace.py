@@ -49,7 +49,7 @@ class Outcome:
 
 
 class Workspace:
-    """The copy; it is made anew from what git tracks, or would track."""
+    """The copy; it is created again from the files that git tracks, or would track."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root

@@ -87,7 +87,7 @@ def serve(place: str) -> None:
     for library in LIBRARIES:
         importlib.import_module(library)
     with socket.socket(socket.AF_UNIX) as listener:
-        # Whoever sees the socket can connect to it at once.
+        # The socket accepts connections as soon as its file exists.
         listener.bind(f"{place}.new")
         listener.listen()
         Path(f"{place}.new").rename(place)
