@@ -173,7 +173,6 @@ def told(database: Database) -> dict[str, object]:
     return {"name": database.name, "password_prefix": "", "config": {}}
 
 
-@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_teardown_takes_the_source_away_first(play: Play, streamkap: Streamkap) -> None:
     assert play().rc == 0

@@ -47,7 +47,7 @@ def told(run: InventoryRun) -> str:
 
 
 class TestHosts:
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_are_databases_with_what_the_role_needs(self, console: Console, listing: List) -> None:
         console.project("shop", ("orders",))
         found = listing()
@@ -81,7 +81,7 @@ class TestHosts:
         }
         assert found.stderr == ""
 
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_have_the_groups_variables_filled_in_or_those_of_the_user(
         self, console: Console, listing: List, source: Path
     ) -> None:
@@ -140,7 +140,7 @@ class TestHosts:
             "my%2Eshop.main.%7B%7B%207%20%2A%206%20%7D%7D": "{{ 7 * 6 }}",
         }
 
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_do_not_run_what_a_database_is_called(
         self, console: Console, listing: List, source: Path, tmp_path: Path
     ) -> None:
@@ -228,7 +228,7 @@ class TestFilters:
 
 
 class TestConstructed:
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_groups_and_variables(self, console: Console, listing: List) -> None:
         console.project("shop", ("orders",))
         console.project("old", ("neondb",), logical_replication=False, pg_version=15)
@@ -244,7 +244,7 @@ class TestConstructed:
         assert found.group("postgresql_17") == ["shop.main.orders"]
         assert found.group("neon") == ["old.main.neondb", "shop.main.orders"]
 
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_mistakes_are_errors_when_strict(self, console: Console, listing: List) -> None:
         console.project("shop")
         mistaken = {"compose": {"x": "no_such_variable + 1"}}
@@ -262,7 +262,7 @@ class TestCache:
             "cache_connection": str(tmp_path / "cache"),
         }
 
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_spares_all_requests(self, console: Console, listing: List, cached: dict[str, object]) -> None:
         console.project("shop")
         first = listing(**cached)
@@ -355,7 +355,7 @@ class TestKeys:
         assert found.hosts == {}
         assert len(console.requests) < 100
 
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     def test_are_shown_at_no_verbosity(self, console: Console, listing: List) -> None:
         console.project("shop")
         console.project("empty").main.computes.clear()

@@ -65,7 +65,7 @@ class TestFound:
         console.project("shop", ("orders",)).branch("dev")
         assert found(look(LOOKUP % "'shop'")) == uri("orders")
 
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
@@ -113,7 +113,7 @@ class TestFound:
 
 
 class TestNotFound:
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     @pytest.mark.parametrize(
         ("options", "words"),
         [
@@ -159,7 +159,7 @@ class TestNotFound:
 
 
 class TestSecrets:
-    @pytest.mark.matrix
+    @pytest.mark.core_version
     @pytest.mark.parametrize("key", [KEY, "napi_wrong-one-of-the-tests"])
     def test_are_displayed_at_no_verbosity(self, console: Console, look: Look, key: str) -> None:
         console.project("shop")

@@ -61,7 +61,8 @@ def password_of(project: Project, made_by_sql: bool) -> str:
     return PASSWORD if made_by_sql else project.main.roles[USER]
 
 
-@pytest.mark.matrix
+@pytest.mark.newest_version
+@pytest.mark.core_version
 @pytest.mark.database(neon=True)
 def test_a_project_without_logical_replication_becomes_ready_once(
     onboard: Play, project: Project, database: Database, console: Console, made_by_sql: bool
@@ -141,7 +142,7 @@ def test_a_run_that_was_cut_is_taken_up_by_the_next(
 
 
 @pytest.mark.newest_version
-@pytest.mark.matrix
+@pytest.mark.core_version
 @pytest.mark.database(neon=True)
 @pytest.mark.postgres(15, 17)
 @pytest.mark.parametrize("key", [KEY, "napi_wrong-one-of-the-tests"])

@@ -31,6 +31,7 @@ from support.readiness_cases import Ready
 from support.waiting import eventually
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 def test_teardown_takes_everything_back_and_the_second_changes_nothing(database: Database) -> None:
     make_user_where_sql_cannot(database.server)
@@ -159,12 +160,11 @@ def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the
     assert shops[0].admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'streamkap%%'", []) == [(0,)]
 
 
-@pytest.mark.matrix
 @pytest.mark.postgres(18)
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"cdc_schemas": []}, "cdc_schemas and cdc_tables are both empty"),
+        pytest.param({"cdc_schemas": []}, "cdc_schemas and cdc_tables are both empty", marks=pytest.mark.matrix),
         ({"cdc_schemas": ["app", "nowhere"]}, "nowhere"),
         ({"cdc_tables": ["app.nothing"]}, "app.nothing"),
         ({"cdc_tables": ["app.Orders"]}, "app.orders"),
@@ -173,9 +173,9 @@ def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the
         ({"cdc_slot": "Capital"}, "Capital"),
         ({"cdc_password": ""}, "cdc_password"),
         ({"cdc_role": USER}, "cdc_user and cdc_role"),
-        ({"cdc_state": "gone"}, "present, absent"),
+        pytest.param({"cdc_state": "gone"}, "present, absent", marks=pytest.mark.matrix),
         ({"cdc_login_port": 1, "cdc_connect_timeout": 1}, "Check the host and the port"),
-        ({"cdc_login_password": "wrong-4-of-the-tests"}, "Check the user and the password"),
+        pytest.param({"cdc_login_password": "wrong-4-of-the-tests"}, "Check the user and the password", marks=pytest.mark.matrix),
         ({"cdc_login_db": "no such database"}, "Check the name of the database"),
     ],
 )
@@ -224,7 +224,6 @@ def test_a_keyless_table_fails_before_anything_is_changed(database: Database) ->
 
 
 @pytest.mark.newest_version
-@pytest.mark.matrix
 @pytest.mark.postgres(16, 18)
 @pytest.mark.parametrize(
     ("obstacle", "said", "mended"),

@@ -24,7 +24,7 @@ from support import modules
 from support.modules import PlaybookRun, run_playbook
 from support.neon import Database
 
-pytestmark = pytest.mark.matrix
+pytestmark = pytest.mark.core_version
 
 COLLECTION = "ansible_collections.streamkap.neon.plugins"
 PASSWORD = "Of-the-user-3-of-the-tests"

@@ -97,7 +97,7 @@ def play(playbook: str, database: Database, **given: object):
 
 
 @pytest.mark.newest_version
-@pytest.mark.matrix
+@pytest.mark.core_version
 @pytest.mark.postgres(14, 18)
 def test_setup_writes_them_once_and_the_second_run_changes_nothing(databases, tmp_path: Path) -> None:
     database = databases()
@@ -141,7 +141,6 @@ def test_the_connectors_files_say_what_the_form_and_the_api_ask_for(database: Da
         assert text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in written["connector.md"]
 
 
-@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_names_from_the_database_do_no_harm(database: Database, tmp_path: Path) -> None:
     for name in HOSTILE:

@@ -15,7 +15,7 @@ from support.modules import run_playbook
 from support.neon import Database
 from support.vendor_page import PASSWORD, follow
 
-pytestmark = [pytest.mark.matrix, pytest.mark.newest_version]
+pytestmark = pytest.mark.newest_version
 
 # What the page forgets, and what of it is unwise.
 FORGOTTEN = {

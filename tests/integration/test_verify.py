@@ -46,6 +46,7 @@ def statements(run: PlaybookRun) -> list[str]:
     return re.findall(r"^ {4}(\S.*;)$", run.stdout, re.MULTILINE)
 
 
+@pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
 def test_a_database_that_was_set_up_is_ready_and_nothing_is_changed(play: Play) -> None:
@@ -115,7 +116,6 @@ def test_a_database_that_was_not_fails_in_one_sentence_and_says_what_to_do(datab
     assert database.admin("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
-@pytest.mark.matrix
 @pytest.mark.postgres(18)
 def test_what_it_says_can_be_pasted_and_mends_it(database: Database, play: Play) -> None:
     set_up(database)

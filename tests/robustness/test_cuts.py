@@ -251,6 +251,7 @@ def tally(figures: Figures) -> Iterator[Tally]:
     tally.record(figures)
 
 
+@pytest.mark.newest_version
 @pytest.mark.parametrize("name", CASES)
 def test_a_cut_leaves_all_or_nothing(database: Database, line: Line, figures: Figures, name: str) -> None:
     both = journeys(name, database, line)

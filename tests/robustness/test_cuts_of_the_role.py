@@ -27,7 +27,7 @@ from support.state import State, Watcher, difference
 
 # Before 16 SQL cannot give the users of all these hosts REPLICATION.
 VERSIONS = (16, 17, 18)
-pytestmark = pytest.mark.postgres(*VERSIONS)
+pytestmark = [pytest.mark.postgres(*VERSIONS), pytest.mark.newest_version]
 
 # The places of one message after the other, so that all are tried in turn.
 PLACES = [Place.SENT, Place.UNANSWERED, Place.BEFORE, Place.ANSWERED, Place.INSIDE, Place.HALF_ANSWERED]

@@ -159,6 +159,7 @@ REPORTING = """
 """
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_a_scheduler_gets_sentences_a_fact_a_count_and_where_asked_for_an_exit_status(
     prepared: Database, figures: Figures
@@ -191,6 +192,7 @@ def test_a_scheduler_gets_sentences_a_fact_a_count_and_where_asked_for_an_exit_s
     assert "nothing differs from what setup makes" in after.stdout
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(14, 18)
 def test_a_lost_slot_is_left_and_said_and_the_rest_is_taken_back(prepared: Database, figures: Figures) -> None:
     prepared.sql(f"REVOKE SELECT ON app.orders FROM {GROUP}")

@@ -131,6 +131,7 @@ def test_sixteen_databases_of_one_server(shops: list[Database], figures: Figures
     figures.add("runs_one_server", (2 + len(AWAY) + len(roles)) * CROWD)
 
 
+@pytest.mark.full
 @pytest.mark.postgres(18)
 def test_several_databases_by_one_playbook(shops: list[Database], figures: Figures) -> None:
     """In a play the hosts take each step at the same time."""

@@ -156,6 +156,7 @@ def test_a_new_password_works_and_is_handed_over_in_the_file_alone(prepared: Dat
     assert "is refused until it is told" in run.stdout
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(15, 18)
 def test_a_killed_rotation_leaves_a_known_password_and_the_next_one_goes_on_with_it(
     prepared: Database, file: Path, tmp_path: Path, figures: Figures

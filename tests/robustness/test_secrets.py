@@ -289,7 +289,7 @@ ALL_OF_IT = """
     ("way", "callback", "check"),
     [
         (modules.IN_PROCESS, {"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}, False),
-        (modules.ORDINARY, {"ANSIBLE_DISPLAY_TRACEBACK": "always"}, False),
+        pytest.param(modules.ORDINARY, {"ANSIBLE_DISPLAY_TRACEBACK": "always"}, False, marks=pytest.mark.full),
         (modules.ORDINARY, {"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_INJECT_INVOCATION": "1"}, True),
     ],
     ids=["in-process", "ordinary", "check"],
@@ -350,6 +350,7 @@ def test_passwords_are_in_no_output_of_ansible(
         assert word in run.stdout
 
 
+@pytest.mark.full
 @pytest.mark.postgres(18)
 def test_passwords_are_in_no_output_of_another_callback(database: Database, figures: Figures, tmp_path: Path) -> None:
     secret = SECRETS["quotes"]

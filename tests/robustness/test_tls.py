@@ -27,7 +27,7 @@ from support.modules import run_module
 from support.postgres import Server
 from support.relay import asks_for_encryption, listening, startup_packet
 
-pytestmark = pytest.mark.postgres(14, 18)
+pytestmark = [pytest.mark.postgres(14, 18), pytest.mark.newest_version]
 
 HOST = "db.example.test"
 NEON_HOST = "ep-a-b-1.us-east-2.aws.neon.tech"

@@ -24,6 +24,8 @@ from support.modules import run_module
 from support.neon import Database
 from support.relay import listening, startup_packet
 
+pytestmark = pytest.mark.newest_version
+
 LineWith = Callable[..., Line]
 
 STARTING = error_response("57P03", "the database system is starting up")

@@ -18,7 +18,7 @@ from ansible_collections.streamkap.neon.plugins.action.in_process import MODULES
 
 from support.modules import ROOT
 
-pytestmark = pytest.mark.matrix
+pytestmark = pytest.mark.core_version
 
 RUNTIME = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
 
