@@ -12,7 +12,7 @@ python_of() {
     esac
     candidates=("$given")
     for ((minor = newest; minor >= oldest; minor--)); do
-        candidates+=("python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3."$minor".*/bin/python)
+        candidates+=("python3.$minor" "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3."$minor".*/bin/python)
     done
     for candidate in "${candidates[@]}"; do
         # One of pyenv's may be on PATH and yet refuse to start.
@@ -27,7 +27,7 @@ python_of() {
 # oldest_python: prints a Python 3.9, the oldest one that the plugins run on: PYTHON_OLDEST, or one on PATH or among pyenv's.
 oldest_python() {
     local candidate
-    for candidate in "${PYTHON_OLDEST:-}" python3.9 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.9.*/bin/python3.9; do
+    for candidate in "${PYTHON_OLDEST:-}" python3.9 "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.9.*/bin/python3.9; do
         # One of pyenv's may be on PATH and yet refuse to start.
         if "$candidate" -c "import sys, venv; sys.exit(sys.version_info[:2] != (3, 9))" 2>/dev/null; then
             command -v "$candidate"

@@ -15,7 +15,7 @@ home=$(realpath ../../..)/home
 prepare_home() {
     local name cache
     mkdir -p "$home/.config" "$home/.cache" "$home/.pip" "$home/.ansible/test/cache"
-    if [ -d "$HOME/.config/pip" ]; then ln -sfn "$HOME/.config/pip" "$home/.config/pip"; fi
+    if [ -d "${HOME:-}/.config/pip" ]; then ln -sfn "${HOME:-}/.config/pip" "$home/.config/pip"; fi
     if cache=$("$programs/python" -m pip cache dir 2>/dev/null) && [ -d "$cache" ]; then ln -sfn "$cache" "$home/.cache/pip"; fi
     # Of what is installed, only a small part is ever imported.
     printf '[install]\nno-compile = true\n' >"$home/.pip/pip.conf"
