@@ -175,7 +175,9 @@ def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the
         ({"cdc_role": USER}, "cdc_user and cdc_role"),
         pytest.param({"cdc_state": "gone"}, "present, absent", marks=pytest.mark.matrix),
         ({"cdc_login_port": 1, "cdc_connect_timeout": 1}, "Check the host and the port"),
-        pytest.param({"cdc_login_password": "wrong-4-of-the-tests"}, "Check the user and the password", marks=pytest.mark.matrix),
+        pytest.param(
+            {"cdc_login_password": "wrong-4-of-the-tests"}, "Check the user and the password", marks=pytest.mark.matrix
+        ),
         ({"cdc_login_db": "no such database"}, "Check the name of the database"),
     ],
 )
