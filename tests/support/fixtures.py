@@ -16,8 +16,8 @@ recognised as Neon's. `@pytest.mark.postgres(16, 17, 18)` restricts a test to th
 
 A test runs on the oldest and the newest of its versions, with `@pytest.mark.every_version` on all of them: for what
 depends on a version's catalogs, grammar or rules, with `@pytest.mark.newest_version` on the newest alone: for playbooks
-whose modules are tested on the others. `@pytest.mark.full` keeps a test for `--full`, which also runs every
-test on all of its versions. `--postgres 16,17` runs every test on those.
+whose modules are tested on the others, and for what our side of a connection does. `@pytest.mark.full` keeps a test for
+`--full`, which also runs every test on all of its versions. `--postgres 16,17` runs every test on those.
 
 At the end of a test every slot, database and role that it left is removed.
 """
