@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -37,9 +38,11 @@ def test_every_module_is_in_one_action_group() -> None:
 @pytest.mark.newest_version
 @pytest.mark.matrix
 @pytest.mark.postgres(14, 18)
-@pytest.mark.parametrize("module", MODULES)
-def test_the_examples_run_as_they_stand(database: Database, module: str) -> None:
-    examples = documentation(module, "EXAMPLES")
+def test_the_examples_run_as_they_stand(databases: Callable[..., Database]) -> None:
+    """Each module's on a host, and in a database, of its own."""
+    # The slot of `prerequisites` stays, and its name is taken on the whole server: its examples come last.
+    shops = {module: databases() for module in sorted(MODULES, key=lambda module: module == "prerequisites")}
+    database = shops["prerequisites"]
     # The variables that examples take from a vault, and what they take for granted: the connector's role and user.
     given = {"streamkap_password": "Vault-8-of-the-tests"}
     database.admin("CREATE ROLE streamkap_role; GRANT streamkap_role TO neondb_owner WITH ADMIN OPTION")
@@ -48,8 +51,23 @@ def test_the_examples_run_as_they_stand(database: Database, module: str) -> None
         "CREATE ROLE streamkap_user LOGIN REPLICATION PASSWORD 'Vault-8-of-the-tests';"
         "GRANT streamkap_user TO neondb_owner WITH ADMIN OPTION"
     )
-    playbook = yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": examples}], sort_keys=False)
-    run = run_playbook(playbook, env={"NEON_DATABASE_URL": database.dsn}, extra_vars=given)
+    plays = [
+        {
+            "hosts": module,
+            "gather_facts": False,
+            "environment": {"NEON_DATABASE_URL": shop.dsn},
+            "tasks": documentation(module, "EXAMPLES"),
+        }
+        for module, shop in shops.items()
+    ]
+    inventory = {"all": {"hosts": {module: {"ansible_connection": "local"} for module in MODULES}}}
+    run = run_playbook(
+        yaml.safe_dump(plays, sort_keys=False),
+        inventory=yaml.safe_dump(inventory),
+        extra_vars=given,
+        # This one's examples read it by a lookup, which goes by the controller's environment.
+        env={"NEON_DATABASE_URL": shops["prerequisites"].dsn},
+    )
     assert run.rc == 0, run.stdout
 
 

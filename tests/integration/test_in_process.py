@@ -376,44 +376,44 @@ def test_hosts_side_by_side_do_not_mix(databases: Callable[..., Database], strat
 
 @pytest.mark.postgres(18)
 @pytest.mark.parametrize(
-    ("host", "keywords", "env", "own"),
+    ("env", "cases"),
     [
-        ({}, {}, {}, False),
-        ({"ansible_python_interpreter": sys.executable}, {}, {}, False),
-        ({"ansible_python_interpreter": "auto_silent"}, {}, {}, False),
-        ({"ansible_python_interpreter": ""}, {}, {}, False),
-        ({"ansible_python_interpreter": "{{ another }}"}, {}, {}, True),
-        ({"ansible_python_interpreter": "{{ linked }}"}, {}, {}, True),
-        ({}, {}, {"ANSIBLE_PYTHON_INTERPRETER": "ANOTHER"}, True),
         (
-            {"ansible_python_interpreter": sys.executable},
             {},
-            {"ANSIBLE_PYTHON_INTERPRETER": "ANOTHER"},
-            False,
+            [
+                ({}, {}, False),
+                ({"ansible_python_interpreter": sys.executable}, {}, False),
+                ({"ansible_python_interpreter": "auto_silent"}, {}, False),
+                ({"ansible_python_interpreter": ""}, {}, False),
+                ({"ansible_python_interpreter": "{{ another }}"}, {}, True),
+                ({"ansible_python_interpreter": "{{ linked }}"}, {}, True),
+                ({}, {"async": 30, "poll": 1}, True),
+                ({}, {"timeout": 30}, True),
+                ({}, {"become": True, "become_method": "nobody_else"}, True),
+                ({"ansible_become": True, "ansible_become_method": "nobody_else"}, {}, True),
+                ({"ansible_connection": "ansible.builtin.local"}, {}, False),
+                ({"ansible_connection": "ssh"}, {"delegate_to": "localhost"}, False),
+                ({}, {"delegate_to": "beside"}, True),
+            ],
         ),
-        ({}, {"async": 30, "poll": 1}, {}, True),
-        ({}, {"timeout": 30}, {}, True),
-        ({}, {}, {"ANSIBLE_TASK_TIMEOUT": "30"}, True),
-        ({}, {"become": True, "become_method": "nobody_else"}, {}, True),
-        ({"ansible_become": True, "ansible_become_method": "nobody_else"}, {}, {}, True),
-        ({"ansible_connection": "ansible.builtin.local"}, {}, {}, False),
-        ({"ansible_connection": "ssh"}, {"delegate_to": "localhost"}, {}, False),
-        ({}, {"delegate_to": "beside"}, {}, True),
+        (
+            {"ANSIBLE_PYTHON_INTERPRETER": "ANOTHER"},
+            [({}, {}, True), ({"ansible_python_interpreter": sys.executable}, {}, False)],
+        ),
+        ({"ANSIBLE_TASK_TIMEOUT": "30"}, [({}, {}, True)]),
     ],
+    ids=["hosts-and-tasks", "interpreter", "timeout"],
 )
 def test_which_modules_get_a_process_of_their_own(
     database: Database,
     another_python: str,
-    host: dict[str, object],
-    keywords: dict[str, object],
     env: dict[str, str],
-    own: bool,
+    cases: list[tuple[dict[str, object], dict[str, object], bool]],
     tmp_path: Path,
 ) -> None:
-    hosts = {
-        "shop": {"ansible_connection": "local", **host},
-        "beside": {"ansible_connection": "local", "ansible_python_interpreter": another_python},
-    }
+    """Each case is the variables of a host, the keywords of its task, and whether its module gets a process."""
+    hosts = {f"host{number}": {"ansible_connection": "local", **host} for number, (host, _, _) in enumerate(cases)}
+    hosts["beside"] = {"ansible_connection": "local", "ansible_python_interpreter": another_python}
     linked = tmp_path / "linked" / "bin" / "python"
     linked.parent.mkdir(parents=True)
     # To look for packages where this one does, and yet to be another environment.
@@ -421,13 +421,24 @@ def test_which_modules_get_a_process_of_their_own(
     (linked.parents[1] / "pyvenv.cfg").write_text((Path(sys.prefix) / "pyvenv.cfg").read_text())
     (linked.parents[1] / "lib").symlink_to(Path(sys.prefix) / "lib")
     (tmp_path / "nobody_else.py").write_text(BECOME)
-    task = {
-        "streamkap.neon.slot": {"dsn": "{{ dsn }}"},
-        **({} if "async" in keywords else {"check_mode": True}),
-        **keywords,
-    }
+    # One play and one task for each host.
+    plays = [
+        {
+            "hosts": f"host{number}",
+            "gather_facts": False,
+            "tasks": [
+                {
+                    "name": f"Case {number}.",
+                    "streamkap.neon.slot": {"dsn": "{{ dsn }}", "name": f"slot{number}"},
+                    **({} if "async" in keywords else {"check_mode": True}),
+                    **keywords,
+                }
+            ],
+        }
+        for number, (_, keywords, _) in enumerate(cases)
+    ]
     run = run_playbook(
-        yaml.safe_dump([{"hosts": "shop", "gather_facts": False, "tasks": [task]}]),
+        yaml.safe_dump(plays),
         inventory=yaml.safe_dump({"all": {"hosts": hosts}}),
         extra_vars={"dsn": database.dsn, "another": another_python, "linked": str(linked)},
         verbosity=3,
@@ -439,7 +450,10 @@ def test_which_modules_get_a_process_of_their_own(
         },
     )
     assert run.rc == 0, run.stdout
-    assert ("Using module file" in run.stdout) == own
+    outputs = [
+        run.stdout.partition(f"TASK [Case {number}.]")[2].partition("\nPLAY ")[0] for number in range(len(cases))
+    ]
+    assert ["Using module file" in output for output in outputs] == [own for _, _, own in cases]
 
 
 @pytest.mark.postgres(18)
