@@ -332,6 +332,7 @@ def test_what_no_module_expects_fails_the_task_without_secrets(tmp_path: Path) -
         env={"PYTHONPATH": str(tmp_path), "ANSIBLE_DISPLAY_TRACEBACK": "always"},
     )
     assert run.rc == 0, run.stdout
+    assert run.stats["localhost"]["ignored"] == 1
     assert "The module streamkap.neon.slot has failed unexpectedly. ZeroDivisionError: broken for " in run.stdout
     assert "sitecustomize.py" in run.stdout + run.stderr
     assert PASSWORD not in run.stdout + run.stderr
