@@ -7,6 +7,8 @@
 python -m mutation run --number 200 --seed 1      record first where nothing is recorded, try the sample, write the page
 python -m mutation record                         record again which tests run which lines
 python -m mutation list --number 200 --seed 1     show the sample
+python -m mutation try --tests FILE               try mutants with tests that were chosen by reading the code; FILE is YAML,
+                                                  lists of ids, or beginnings of ids, by the mutant's id
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+
+import yaml
 
 from . import recorder, report
 from .coverage_map import CoverageMap
@@ -30,7 +34,8 @@ PAGE = ROOT / "docs" / "mutation_testing.md"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mutation", description="Try small faults of the collection.")
-    parser.add_argument("command", choices=["run", "record", "list", "report"])
+    parser.add_argument("command", choices=["run", "record", "list", "report", "try"])
+    parser.add_argument("--tests", type=Path, help="for try: the file")
     parser.add_argument("--number", type=int, default=200, help="how many mutants (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="what decides which (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: %(default)s)")
@@ -54,6 +59,12 @@ def main() -> None:
         results.forget_survivors()
     if options.command == "run":
         _runner(options, results).try_all(sample)
+    if options.command == "try":
+        chosen = yaml.safe_load(options.tests.read_text())
+        if unknown := chosen.keys() - {mutant.id for mutant in sample}:
+            sys.exit(f"Not in the sample: {', '.join(sorted(unknown))}")
+        _runner(options, results).try_with([mutant for mutant in sample if mutant.id in chosen], chosen)
+        return
     text = report.page(ROOT, sample, results, options.number, options.seed)
     if options.only:
         # A part of the collection is no figure for the page.

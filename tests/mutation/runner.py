@@ -125,6 +125,26 @@ class Runner:
                 [mutant for mutant in mutants if self._results.verdict(mutant, selection) == OPEN], selection
             )
 
+    def try_with(self, mutants: list[Mutant], chosen: dict[str, list[str]]) -> None:
+        """Try each mutant with the tests whose ids begin as its chosen ones.
+
+        Only that one of them kills it is a result to keep: others may do so where these pass.
+        """
+
+        def try_one(mutant: Mutant) -> str:
+            tests = [test for test in sorted(self._recorded.seconds) if test.startswith(tuple(chosen[mutant.id]))]
+            outcome = self._alone(mutant, tests)
+            if not outcome.failed and not outcome.broken:
+                return f"{mutant.id}: {len(tests)} tests pass"
+            by = killer_of(outcome)
+            selection = QUICK if outcome.broken or by in self._selections[QUICK] else FULL
+            self._results.add(mutant, selection, KILLED, by, len(self._recorded.covering(mutant)))
+            return f"{mutant.id}: killed by {by}, which is in the {selection} selection"
+
+        with ThreadPoolExecutor(self._jobs) as pool:
+            for result in pool.map(try_one, mutants):
+                print(result, flush=True)
+
     def _tests(self, mutant: Mutant, selection: str) -> tuple[list[str], list[str]]:
         """Return the tests of a selection that can notice the mutant: those to be tried alone, and the others."""
         covering = self._recorded.covering(mutant)
