@@ -126,13 +126,17 @@ class Runner:
             )
 
     def try_with(self, mutants: list[Mutant], chosen: dict[str, list[str]]) -> None:
-        """Try each mutant with the tests whose ids begin as its chosen ones.
+        """Try each mutant with the tests whose ids begin as its chosen ones, or with all that can notice it if none are chosen.
 
         Only that one of them kills it is a result to keep: others may do so where these pass.
         """
 
         def try_one(mutant: Mutant) -> str:
             tests = [test for test in sorted(self._recorded.seconds) if test.startswith(tuple(chosen[mutant.id]))]
+            if not chosen[mutant.id]:
+                tests = in_order(
+                    self._recorded.covering(mutant), self._recorded.nearest(mutant), self._recorded.seconds
+                )
             outcome = self._alone(mutant, tests)
             if not outcome.failed and not outcome.broken:
                 return f"{mutant.id}: {len(tests)} tests pass"
