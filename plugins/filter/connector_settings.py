@@ -112,39 +112,62 @@ _value:
   type: dict
 """
 
-from collections.abc import Iterable
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.streamkap.neon.plugins.module_utils._sql import QualifiedName
+from ansible_collections.streamkap.neon.plugins.plugin_utils._reports import plain
 
 # Fixed by Streamkap, which recognizes its table by this name only.
 _SIGNAL_TABLE = "streamkap_signal"
 _BINARY_HANDLING_MODE = "bytes"
 
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "user": {"type": "str", "required": True},
+    "slot": {"type": "str", "required": True},
+    "publication": {"type": "str", "required": True},
+    "signal_schema": {"type": "str", "required": True},
+    "heartbeat": {"type": "bool", "default": True},
+    "schemas": {"type": "list", "elements": "str", "default": []},
+    "tables": {"type": "list", "elements": "str", "default": []},
+    "captured": {"type": "list", "elements": "str", "default": []},
+    "list_tables": {"type": "bool", "default": False},
+    "name": {"type": "str"},
+    "ssl_mode": {"type": "str"},
+    "ssh_host": {"type": "str"},
+    "ssh_port": {"type": "int", "default": 22},
+    "ssh_user": {"type": "str", "default": "streamkap"},
+}
 
-def connector_settings(
+
+def connector_settings(server: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Return the settings of a Streamkap source. The order of the keys is that of the form and of Streamkap's documentation."""
+    # A variable may be text where another type is documented, as with the options of a module.
+    validated = ArgumentSpecValidator(_OPTIONS).validate(plain(options))
+    if validated.error_messages:
+        raise AnsibleFilterError(f"connector_settings: {' '.join(validated.error_messages)}")
+    return _settings(plain(server), **validated.validated_parameters)
+
+
+def _settings(
     server: dict[str, Any],
     *,
     user: str,
     slot: str,
     publication: str,
     signal_schema: str,
-    heartbeat: bool | str = True,
-    schemas: Iterable[str] = (),
-    tables: Iterable[str] = (),
-    captured: Iterable[str] = (),
-    list_tables: bool | str = False,
-    name: str | None = "",
-    ssl_mode: str | None = "",
-    ssh_host: str | None = "",
-    ssh_port: int | str = 22,
-    ssh_user: str = "streamkap",
+    heartbeat: bool,
+    schemas: list[str],
+    tables: list[str],
+    captured: list[str],
+    list_tables: bool,
+    name: str | None,
+    ssl_mode: str | None,
+    ssh_host: str | None,
+    ssh_port: int,
+    ssh_user: str,
 ) -> dict[str, Any]:
-    """Return the settings of a Streamkap source. The order of the keys is that of the form and of Streamkap's documentation."""
-    heartbeat, list_tables = _boolean("heartbeat", heartbeat), _boolean("list_tables", list_tables)
-    schemas, tables, captured = list(schemas), list(tables), list(captured)
     parsed = [QualifiedName.parse(table) for table in tables]
     plain_tables = [table.plain for table in parsed]
     heartbeat_schema = signal_schema if heartbeat else None
@@ -174,7 +197,7 @@ def connector_settings(
         "ssh.enabled": bool(ssh_host),
     }
     if ssh_host:
-        config.update({"ssh.host": ssh_host, "ssh.port": int(ssh_port), "ssh.user": ssh_user})
+        config.update({"ssh.host": ssh_host, "ssh.port": ssh_port, "ssh.user": ssh_user})
     return {
         "name": name or server["database"],
         "hostname": server["host"],
@@ -189,7 +212,7 @@ def connector_settings(
         "publication": publication,
         "ssh_tunnel": bool(ssh_host),
         "ssh_host": ssh_host or None,
-        "ssh_port": int(ssh_port) if ssh_host else None,
+        "ssh_port": ssh_port if ssh_host else None,
         "ssh_user": ssh_user if ssh_host else None,
         "password_prefix": _password_prefix(server) if ssh_host else "",
         "binary_handling_mode": _BINARY_HANDLING_MODE,
@@ -210,14 +233,6 @@ def _password_prefix(server: dict[str, Any]) -> str:
     if server["neon_project"] and server["host"].startswith("ep-"):
         return f"endpoint={server['host'].split('.')[0]};"
     return ""
-
-
-def _boolean(option: str, value: bool | str) -> bool:
-    """Read a variable that may be text, as one of ``-e name=value`` is."""
-    try:
-        return boolean(value)
-    except TypeError as error:
-        raise AnsibleFilterError(f"connector_settings: {option} is no boolean: {error}") from error
 
 
 class FilterModule:

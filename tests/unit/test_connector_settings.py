@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.streamkap.neon.plugins.filter.connector_settings import FilterModule, connector_settings
+from ansible_collections.streamkap.neon.plugins.filter import connector_settings as module
 
 SERVER = {"host": "127.0.0.1", "port": 5433, "database": "shop", "version": 170011, "neon_project": None}
 NEON = {
@@ -28,7 +29,7 @@ def settings(server: dict[str, Any] = SERVER, **given: Any) -> dict[str, Any]:
         "publication": "the_publication",
         "signal_schema": "streamkap",
     }
-    return connector_settings(server, **{**fixed, **given})
+    return module.connector_settings(server, **{**fixed, **given})
 
 
 def test_all_of_them() -> None:
@@ -89,9 +90,37 @@ def test_without_a_heartbeat_table(heartbeat: bool | str) -> None:
     assert made["config"]["heartbeat.data.collection.schema.or.database"] is None
 
 
-def test_text_that_is_no_boolean_is_an_error() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"heartbeat is no boolean: The value 'maybe'"):
-        settings(heartbeat="maybe")
+def test_text_is_converted_as_in_an_option_of_a_module() -> None:
+    made = settings(schemas="app,billing", captured="app.orders", list_tables="yes", ssh_host="b", ssh_port="2222")
+    assert (made["schemas"], made["upload"], made["ssh_port"]) == (["app", "billing"], ["app.orders"], 2222)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"heartbeat": "maybe"}, "argument 'heartbeat' is of type .* and we were unable to convert to bool"),
+        ({"ssh_port": "ssh"}, "argument 'ssh_port' is of type .* and we were unable to convert to int"),
+        ({"scheams": ["app"]}, "scheams"),
+    ],
+)
+def test_wrong_options_are_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"connector_settings: .*{message}"):
+        settings(**given)
+
+
+def test_missing_options_are_named() -> None:
+    with pytest.raises(
+        AnsibleFilterError, match=r"connector_settings: missing required arguments: publication, .*user"
+    ):
+        module.connector_settings(SERVER, slot="the_slot")
+
+
+def test_the_options_are_those_of_the_documentation() -> None:
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    del documented["_input"]
+    kept = ("type", "required", "elements", "default")
+    specified = {name: {key: option[key] for key in kept if key in option} for name, option in documented.items()}
+    assert specified == module._OPTIONS
 
 
 @pytest.mark.parametrize(("mode", "sent"), [("disable", "disable"), ("verify-full", "require"), (None, "require")])
@@ -145,4 +174,4 @@ def test_only_neon_through_a_bastion_is_told_the_endpoint(of: dict[str, Any], ss
 
 
 def test_ansible_finds_the_filter() -> None:
-    assert FilterModule().filters() == {"connector_settings": connector_settings}
+    assert module.FilterModule().filters() == {"connector_settings": module.connector_settings}
