@@ -25,7 +25,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.streamkap.neon.plugins.module_utils._text import printable
 from ansible_collections.streamkap.neon.plugins.plugin_utils import _reports
 
-_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
+_FOLDER_MODE = 0o755
+_FILE_MODE = 0o644
 
 
 class ActionModule(ActionBase):
@@ -47,8 +48,8 @@ class ActionModule(ActionBase):
         connector, readiness = _reports.plain(arguments["connector"]), _reports.plain(arguments["readiness"])
         # Every file is made before the first one is written: incomplete data changes nothing.
         try:
-            lasting = _reports.connector_files(connector)
-            passing = _reports.readiness_files(readiness, datetime.now(timezone.utc)) if readiness else {}
+            stable = _reports.connector_files(connector)
+            timed = _reports.readiness_files(readiness, datetime.now(timezone.utc)) if readiness else {}
         except _reports.IncompleteDataError as error:
             raise AnsibleActionFail(
                 f"The reports cannot be written: {error} Give the fact cdc_connector as connector, and the whole result of "
@@ -59,15 +60,15 @@ class ActionModule(ActionBase):
         )
         try:
             changes = [write_folder(folder, self._task.check_mode)]
-            changes += [write_file(folder / name, text, self._task.check_mode) for name, text in lasting.items()]
-            for name, text in passing.items():
+            changes += [write_file(folder / name, text, self._task.check_mode) for name, text in stable.items()]
+            for name, text in timed.items():
                 write_file(folder / name, text, self._task.check_mode)
         except OSError as error:
             raise AnsibleActionFail(
                 f"The reports cannot be written: {error.filename or folder}: {error.strerror}. Check the folder and who may write to it."
             ) from error
         changed = [change for change in changes if change]
-        result.update(changed=bool(changed), folder=str(folder), files=sorted([*lasting, *passing]))
+        result.update(changed=bool(changed), folder=str(folder), files=sorted([*stable, *timed]))
         if self._task.diff:
             result["diff"] = [change.diff() for change in changed]
         return result

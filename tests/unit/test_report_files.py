@@ -64,7 +64,10 @@ def run(path: Path, *, check_mode: bool = False, diff: bool = True, **given: Any
         templar=Templar(loader),
         shared_loader_obj=None,
     )
-    return action.run(task_vars={"inventory_hostname": "one"})
+    result = action.run(task_vars={"inventory_hostname": "one"})
+    # The files are the controller's, wherever the host is and whoever tasks run as there.
+    assert action._connection.method_calls == []
+    return result
 
 
 def mode(path: Path) -> int:
