@@ -97,12 +97,12 @@ def readiness_text(result: dict[str, Any], folder: str = "") -> str:
     return _render("readiness.txt", **_readiness_model(result), folder=folder)
 
 
-def database_folder(host: str, database: str, server: str, port: int) -> Path:
+def database_folder(host: str, database: str, server: str, port: int | str) -> Path:
     """Return the folder of a database below that of all reports.
 
     No other host of the inventory, and no other database of the same host, has the same one.
     """
-    suffix = "" if int(port) == 5432 else f"_{port}"
+    suffix = "" if str(port) == "5432" else f"_{port}"
     return Path(_folder_name(host), _folder_name(f"{database}@{server}{suffix}"))
 
 
