@@ -15,12 +15,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import yaml
 from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.streamkap.neon.plugins.action import report_files
 from ansible_collections.streamkap.neon.plugins.filter.connector_settings import connector_settings
+from ansible_collections.streamkap.neon.plugins.modules import report_files as module
 
 from support.reports import CONNECTOR_FILES, READINESS_FILES
 
@@ -100,6 +102,13 @@ def test_all_files_are_written_with_their_modes(tmp_path: Path) -> None:
     assert {mode(path) for path in folder.iterdir()} == {0o644}
     assert [mode(path) for path in list(folder.parents)[:3]] == [0o755] * 3
     assert mode(folder) == 0o755
+
+
+def test_the_result_is_the_documented_one(tmp_path: Path) -> None:
+    documented = yaml.safe_load(module.RETURN)
+    result = run(tmp_path)
+    assert set(result) - {"changed", "diff"} == set(documented)
+    assert sorted(documented["files"]["sample"]) == sorted(CONNECTOR_FILES)
 
 
 def test_a_second_run_changes_nothing_but_the_time(tmp_path: Path) -> None:
