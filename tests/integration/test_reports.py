@@ -2,90 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What cdc_output_dir is for: files that people and programs can read, whatever tables are called."""
+"""The reports of cdc_output_dir, written by the role and made of what the modules read from a real server.
+
+Their contents are tested in tests/unit/test_reports.py, and how they are written in tests/unit/test_report_files.py.
+"""
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
 import json
-import re
-from html.parser import HTMLParser
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from ansible_collections.streamkap.neon.plugins.filter.connector_settings import connector_settings
+from ansible_collections.streamkap.neon.plugins.plugin_utils import _reports
 
 from support import neon
-from support.hurting import PASSWORD, VARIABLES
-from support.modules import run_playbook
+from support.hurting import PASSWORD, PUBLICATION, SLOT, USER, VARIABLES, set_up
+from support.modules import run_module, run_playbook
 from support.neon import Database
-
-CONNECTOR = {"connector.html", "connector.md", "connector.json", "tables.csv"}
-READINESS = {"readiness.html", "readiness.md", "readiness.json"}
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</pre></script><img src=x onerror=alert(1)>",
-    "a|b",
-    "`tick` ```fence",
-    "new\nline",
-    "{{ 40 + 2 }}",
-    "{% include '/etc/hosts' %}",
-    "&amp;",
-    "com,ma",
-    'quo"te',
-    "semi;colon",
-    " blank ",
-    "=1+1",
-    "[link](javascript:alert(1))",
-    "\x1b[31mred",
-]
-
-
-class Page(HTMLParser):
-    """What a browser makes of a page: its elements, its text, and its one script."""
-
-    VOID = frozenset({"meta", "br"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.scripts: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == [], "elements that are not closed"
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] == ["script"]:
-            self.scripts[-1] += data
-        elif self.open[-1:] != ["style"]:
-            self.text += data
-
-    def check_harmless(self) -> None:
-        """Nothing is fetched, and nothing is run but the script that the page itself allows."""
-        policy = next(attrs["content"] for _tag, attrs in self.elements if attrs.get("http-equiv"))
-        (script,) = self.scripts
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-        assert {tag for tag, _attrs in self.elements}.isdisjoint(
-            {"img", "iframe", "object", "embed", "link", "form", "b"}
-        )
-        for tag, attrs in self.elements:
-            assert not [name for name in attrs if name.startswith("on") or name in ("src", "style")], tag
-            assert attrs.get("href", "#").startswith("#")
+from support.reports import CONNECTOR_FILES, HOSTILE_NAMES, READINESS_FILES, Page, check_readable, csv_rows
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -93,7 +29,8 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def play(playbook: str, database: Database, **given: object):
-    return run_playbook(f"streamkap.neon.{playbook}", extra_vars={**VARIABLES, "cdc_dsn": database.dsn, **given})
+    run = {key: given.pop(key) for key in ("check", "diff") if key in given}
+    return run_playbook(f"streamkap.neon.{playbook}", extra_vars={**VARIABLES, "cdc_dsn": database.dsn, **given}, **run)
 
 
 @pytest.mark.newest_version
@@ -103,117 +40,58 @@ def test_setup_writes_them_once_and_the_second_run_changes_nothing(databases, tm
     database = databases()
     if database.server.major < 16:
         database.admin(f"CREATE ROLE streamkap_user LOGIN REPLICATION PASSWORD '{PASSWORD}'")
-    first = play("setup", database, cdc_output_dir=str(tmp_path / "new" / "folder"))
+    given = {
+        "cdc_output_dir": str(tmp_path / "new" / "folder"),
+        "cdc_schemas": ["app"],
+        "cdc_tables": ["billing.invoices"],
+    }
+    check = play("setup", database, check=True, **given)
+    assert check.rc == 0, check.stdout
+    assert list(tmp_path.iterdir()) == []
+    first = play("setup", database, diff=True, **given)
     assert first.rc == 0, first.stdout
     (folder,) = (tmp_path / "new" / "folder" / "localhost").iterdir()
     assert folder.name == f"{database.name}@127.0.0.1_{database.server.port}"
     assert folder.stat().st_mode & 0o777 == 0o755
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
     before = files(folder)
-    assert set(before) == CONNECTOR | READINESS
-    assert str(folder) in first.stdout
-    second = play("setup", database, cdc_output_dir=str(tmp_path / "new" / "folder"))
+    assert set(before) == CONNECTOR_FILES | READINESS_FILES
+    assert f"+++ after: {folder}/tables.csv" in first.stdout
+    assert f"Reports: {folder}" in first.stdout
+    assert csv_rows(before["tables.csv"]) == ["app", "billing.invoices"]
+    source = json.loads(before["connector.json"])
+    assert (source["name"], source["connector"]) == (database.name, "postgresql")
+    assert source["config"]["database.port.user.defined"] == database.server.port
+    assert source["config"]["heartbeat.enabled"] is True
+    assert source["config"]["slot.name"] == SLOT
+    second = play("setup", database, **given)
     assert (second.rc, second.changed) == (0, 0), second.stdout
     after = files(folder)
-    assert {name: after[name] for name in CONNECTOR} == {name: before[name] for name in CONNECTOR}
+    assert {name: after[name] for name in CONNECTOR_FILES} == {name: before[name] for name in CONNECTOR_FILES}
     for text in after.values():
         assert PASSWORD not in text
         assert neon.OWNER_PASSWORD not in text
 
 
 @pytest.mark.postgres(18)
-def test_the_connectors_files_say_what_the_form_and_the_api_ask_for(database: Database, tmp_path: Path) -> None:
-    given = {"cdc_schemas": ["app"], "cdc_tables": ["billing.invoices"], "cdc_connector_name": "Shop & <Sons>"}
-    run = play("setup", database, cdc_output_dir=str(tmp_path), **given)
-    assert run.rc == 0, run.stdout
-    (folder,) = tmp_path.glob("*/*")
-    written = files(folder)
-    assert list(csv.reader(written["tables.csv"].splitlines())) == [["app"], ["billing.invoices"]]
-    source = json.loads(written["connector.json"])
-    assert (source["name"], source["connector"]) == ("Shop & <Sons>", "postgresql")
-    assert source["config"]["database.port.user.defined"] == database.server.port
-    assert source["config"]["slot.name"] == "streamkap_pgoutput_slot"
-    assert "database.password" not in source["config"]
-    page = Page(written["connector.html"])
-    page.check_harmless()
-    for text in ("Shop & <Sons>", "127.0.0.1", str(database.server.port), "streamkap_user", "Represent Binary Data As"):
-        assert text in page.text
-        assert text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in written["connector.md"]
-
-
-@pytest.mark.postgres(18)
-def test_names_from_the_database_do_no_harm(database: Database, tmp_path: Path) -> None:
-    for name in HOSTILE:
+def test_names_from_the_database_do_no_harm(database: Database) -> None:
+    for name in HOSTILE_NAMES:
         database.sql("CREATE TABLE app.%s (id int PRIMARY KEY)" % neon.quoted(name).replace("%", "%%"), [])
-    database.sql("CREATE TABLE app.left_out (id int PRIMARY KEY)")
-    given = {"cdc_output_dir": str(tmp_path), "cdc_exclude_tables": ["app.left_out"], "cdc_schemas": ["app"]}
-    ready = play("setup", database, **given)
-    assert ready.rc == 0, ready.stdout
-    (folder,) = tmp_path.glob("*/*")
-    rows = [row for (row,) in csv.reader((folder / "tables.csv").open(newline=""))]
-    shop = ["customers", "order_items", "orders", "products"]
-    assert sorted(rows) == sorted(f"app.{name}" for name in [*shop, *HOSTILE])
-    check_readable(folder, ready=True)
-
-    database.sql("DROP PUBLICATION streamkap_pub")
-    database.sql("CREATE PUBLICATION streamkap_pub FOR TABLE app.orders, streamkap.streamkap_signal")
-    lacking = play("verify", database, **given)
-    assert lacking.rc == 2, lacking.stdout
-    check_readable(folder, ready=False)
+    set_up(database)
+    check_readable(reports(database), ["orders", *HOSTILE_NAMES], ready=True)
+    database.sql(f"DROP PUBLICATION {PUBLICATION}")
+    database.sql(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE app.orders, streamkap.streamkap_signal")
+    check_readable(reports(database), ["orders", *HOSTILE_NAMES], ready=False)
 
 
-def check_readable(folder: Path, ready: bool) -> None:
-    written = files(folder)
-    report = json.loads(written["readiness.json"])
-    assert report["ready"] is ready
-    assert {f"app.{name}" for name in ("orders", "a|b", "{{ 40 + 2 }}", "new\nline")} <= {
-        table["name"] for table in report["tables"]
-    }
-    for file in ("readiness.html", "connector.html"):
-        page = Page(written[file])
-        page.check_harmless()
-        for name in HOSTILE:
-            assert name.replace('"', '""') in page.text or name in page.text, (file, name)
-    assert ("is not ready" in Page(written["readiness.html"]).text) is not ready
-    for file in ("readiness.md", "connector.md"):
-        prose = re.sub(r"^(`{3,})(?:sql|yaml|sh)\n.*?^\1$", "", written[file], flags=re.MULTILINE | re.DOTALL)
-        assert "<script" not in prose
-        assert "```" not in prose
-        assert not re.search(r"(?<!\\)\]\(", prose)
-        assert "\x1b" not in written[file]
-        # Every row of a table has as many cells as its head.
-        for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
-            assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
-
-
-@pytest.mark.postgres(18)
-def test_no_database_overwrites_the_reports_of_another(databases, tmp_path: Path) -> None:
-    shops = [databases(), databases()]
-    hosts = {"one": shops[0], "o/n:e": shops[0], "o_n_e": shops[1], "..": shops[1]}
-    inventory = json.dumps(
-        {
-            "databases": {
-                "vars": {"ansible_connection": "local", "cdc_output_dir": str(tmp_path), "cdc_hosts": "databases"},
-                "hosts": {name: {"cdc_dsn": shop.dsn} for name, shop in hosts.items()},
-            }
-        },
-        indent=1,
+def reports(database: Database) -> dict[str, str]:
+    """The files that report_files writes of what the modules return."""
+    common = {"schemas": ["app"], "slot": SLOT, "publication": PUBLICATION}
+    result = run_module("readiness_info", dsn=database.dsn, connector_user=USER, connector_password=PASSWORD, **common)
+    settings = connector_settings(
+        result["server"], user=USER, signal_schema="streamkap", captured=result["captured"], list_tables=True, **common
     )
-    run = run_playbook("streamkap.neon.verify", inventory=inventory, extra_vars=VARIABLES | {"cdc_hosts": "databases"})
-    assert run.rc == 2, run.stdout
-    folders = sorted(path.parent for path in tmp_path.rglob("readiness.json"))
-    assert len(folders) == 4, folders
-    assert all(
-        re.fullmatch(r"[A-Za-z0-9@._-]+/[A-Za-z0-9@._-]+", str(folder.relative_to(tmp_path))) for folder in folders
-    )
-
-
-@pytest.mark.postgres(18)
-def test_nothing_is_written_in_check_mode(database: Database, tmp_path: Path) -> None:
-    given = {**VARIABLES, "cdc_dsn": database.dsn, "cdc_output_dir": str(tmp_path / "reports")}
-    for playbook in ("setup", "verify"):
-        run_playbook(f"streamkap.neon.{playbook}", extra_vars=given, check=True)
-    assert list(tmp_path.iterdir()) == []
+    return {**_reports.connector_files(settings), **_reports.readiness_files(result, datetime.now(UTC))}
 
 
 @pytest.mark.postgres(18)

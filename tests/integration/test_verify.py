@@ -271,25 +271,24 @@ def test_of_an_inventory_each_database_is_judged_by_itself(databases) -> None:
 
 @pytest.mark.postgres(18)
 def test_the_fact_is_the_same_from_main_and_from_verify(database: Database, tmp_path: Path) -> None:
-    facts = []
-    for entry, verify in (("main", True), ("main", False), ("verify", True)):
-        file = tmp_path / f"{entry}{verify}.json"
-        playbook = f"""
+    given = {"cdc_dsn": database.dsn, "cdc_schemas": ["billing"], "cdc_tables": ["app.orders"]}
+    run = run_playbook(
+        f"""
 - hosts: localhost
   gather_facts: false
   tasks:
-    - ansible.builtin.include_role: {{name: streamkap.neon.cdc, tasks_from: {entry}}}
-    - ansible.builtin.copy: {{dest: {file}, mode: "0600", content: "{{{{ cdc_connector | to_json }}}}"}}
-"""
-        given = {
-            "cdc_dsn": database.dsn,
-            "cdc_verify": verify,
-            "cdc_schemas": ["billing"],
-            "cdc_tables": ["app.orders"],
-        }
-        run = run_playbook(playbook, extra_vars=VARIABLES | given)
-        assert run.rc == 0, run.stdout
-        facts.append(json.loads(file.read_text()))
+    - ansible.builtin.include_role: {{name: streamkap.neon.cdc}}
+    - ansible.builtin.set_fact: {{facts: ["{{{{ cdc_connector }}}}"], cdc_connector: null}}
+    - ansible.builtin.include_role: {{name: streamkap.neon.cdc}}
+      vars: {{cdc_verify: false}}
+    - ansible.builtin.set_fact: {{facts: "{{{{ facts + [cdc_connector] }}}}", cdc_connector: null}}
+    - ansible.builtin.include_role: {{name: streamkap.neon.cdc, tasks_from: verify}}
+    - ansible.builtin.copy: {{dest: {tmp_path}/facts, mode: "0600", content: "{{{{ (facts + [cdc_connector]) | to_json }}}}"}}
+""",
+        extra_vars=VARIABLES | given,
+    )
+    assert run.rc == 0, run.stdout
+    facts = json.loads((tmp_path / "facts").read_text())
     assert facts[0] == facts[1] == facts[2]
     config = facts[0].pop("config")
     assert facts[0] == {
