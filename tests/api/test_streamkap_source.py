@@ -743,6 +743,21 @@ def test_nothing_secret_is_shown_at_any_verbosity(streamkap: Streamkap) -> None:
                     },
                     {"streamkap.neon.streamkap_source_info": {}},
                     {"streamkap.neon.streamkap_snapshot": {"source": "shop"}},
+                    {
+                        "streamkap.neon.streamkap_destination": {
+                            "name": "warehouse",
+                            "connector": "clickhouse",
+                            "config": {"hostname": "warehouse.example.com", "connection.username": "streamkap"},
+                            "secret_config": {"connection.password": "{{ vault_warehouse }}"},
+                        }
+                    },
+                    {
+                        "streamkap.neon.streamkap_pipeline": {
+                            "name": "flow",
+                            "source": "shop",
+                            "destination": "warehouse",
+                        }
+                    },
                     {"streamkap.neon.streamkap_source": {"name": "shop", "streamkap_secret": "{{ vault_wrong }}"}},
                 ],
             }
@@ -755,11 +770,12 @@ def test_nothing_secret_is_shown_at_any_verbosity(streamkap: Streamkap) -> None:
         "vault_password": PASSWORD,
         "vault_wrong": "Wrong-9-of-the-tests",
         "vault_misplaced": "Misplaced-8-of-the-tests",
+        "vault_warehouse": "Warehouse-6-of-the-tests",
     }
     ran = run_playbook(play, verbosity=4, diff=True, extra_vars=secrets)
     told = ran.stdout + ran.stderr
     assert ran.stats["localhost"]["ignored"] == 3, told
     assert ran.stats["localhost"]["failed"] == 1
-    assert ran.changed == 3
+    assert ran.changed == 5
     for secret in (*secrets.values(), STORED, *streamkap._tokens, *streamkap._refresh_tokens):
         assert secret not in told

@@ -299,6 +299,9 @@ class ConnectorWork:
         others = {key for key, value in told.items() if key not in known and key != PUBLIC_KEY and value is not None}
         if others:
             described = self.entities.keys_of(self.asked.connector)
+            if not described and self.entities.kind is DESTINATION:
+                # None of its keys is known here: it is better refused than without what it was configured to.
+                return known | others
             if not described:
                 self.warnings.append(
                     "Streamkap does not tell which keys of a %s are for its users. These were left out of what was sent, and have "
