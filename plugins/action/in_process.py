@@ -55,6 +55,10 @@ MODULES = (
     "streamkap_source",
     "streamkap_source_info",
     "streamkap_snapshot",
+    "streamkap_destination",
+    "streamkap_destination_info",
+    "streamkap_pipeline",
+    "streamkap_pipeline_info",
 )
 
 # What is in a result for the task that comes next, and for no eye: Ansible then shows nothing of it, and registers all.

@@ -7,7 +7,8 @@
 """Streamkap's REST API (https://docs.streamkap.com/api-quickstart).
 
 The one client of the modules: it gets a token and renews it, sends again what may be sent again, follows pages, and tells what went
-wrong. The credentials are in the request for a token, the token is in the header of the others, and they are nowhere else.
+wrong. The credentials are in the request for a token, the token is in the header of the others, and they are nowhere else. What there is
+in Streamkap (sources, destinations, pipelines, tags) is in _streamkap/entities.py.
 
 What is known of this API is from public sources, and docs/streamkap_api.md says what of it nobody here has seen.
 """
@@ -15,15 +16,15 @@ What is known of this API is from public sources, and docs/streamkap_api.md says
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible.module_utils.basic import env_fallback
 
 from ._errors import Failure
-from ._http import Answer, Pace, Unanswered, base_url, path, persist, send
-from ._sql import MASK, SHORTEST_MASKED, listed, written
+from ._http import Answer, Pace, Unanswered, base_url, persist, send
+from ._sql import MASK, SHORTEST_MASKED, written
 from ._text import printable
 
 DEFAULT_URL = "https://api.streamkap.com"
@@ -44,11 +45,11 @@ STREAMKAP_API_OPTIONS: dict[str, dict[str, Any]] = {
 # How many Streamkap takes is not public. These are few, and a person's browser asks more.
 REQUESTS_A_MINUTE = 300
 
-_SOURCES_A_PAGE = 100  # the most that there may be
-
 # Streamkap has tried Kafka Connect itself before it says that it is busy: seconds before the first of the further tries, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0
 FURTHER_TRIES = 5
+
+FIRST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between two looks at what is awaited
 
 _BUSY = (429, 502, 503, 504)
 _REFUSED = (401, 403, 422)
@@ -56,6 +57,14 @@ _REFUSED = (401, 403, 422)
 _PASSING_WORDS = (
     "timed out",
     "rebalance",
+    "kafkaconnecttimeout",
+    "sockettimeoutexception",
+    "leader_not_available",
+    "not_leader_for_partition",
+    "too many requests",
+    "bad gateway",
+    "service unavailable",
+    "gateway timeout",
     "kafka connect api call failed with status code 404",
     "kafka connect api call failed with status code 409",
 )
@@ -197,14 +206,14 @@ class StreamkapApi:
         if tries > FURTHER_TRIES:
             return None
         if isinstance(outcome, Unanswered):
-            return _backoff(tries) if outcome.passing and (repeatable or not outcome.arrived) else None
+            return backoff(tries) if outcome.passing and (repeatable or not outcome.arrived) else None
         if outcome.status == 429:
             # It was not carried out. Whoever asks beside this request has met the same limit.
-            seconds = _backoff(tries) if outcome.retry_after is None else outcome.retry_after
+            seconds = backoff(tries) if outcome.retry_after is None else outcome.retry_after
             self._pace.hold(seconds)
             return seconds
         if repeatable and _passes(outcome):
-            return _backoff(tries) if outcome.retry_after is None else outcome.retry_after
+            return backoff(tries) if outcome.retry_after is None else outcome.retry_after
         return None
 
     # The token
@@ -252,106 +261,22 @@ class StreamkapApi:
             fresh_until = self.clock() + max(seconds - _RENEWED_BEFORE, seconds / 2)
         return _Token(access, refresh if isinstance(refresh, str) and refresh else None, fresh_until)
 
-    # Sources
+    # Waiting
 
-    def sources(self, partial_name: str | None = None) -> Iterator[dict[str, Any]]:
-        """All sources of the token's project, without their secrets.
+    def pause(self, looks: int, deadline: float, longest: float = 10.0) -> int:
+        """Sleep until the next look at what is awaited.
 
-        :param partial_name: only those in whose name this is, in part.
+        :param looks: how many there were, which is returned with this one.
         """
-        seen: set[Any] = set()
-        page = 1
-        while True:
-            answer = self.get(
-                "/sources", page=page, page_size=_SOURCES_A_PAGE, partial_name=partial_name, secret_returned=False
-            )
-            found = _results(answer)
-            # Where one is made or removed meanwhile, the next page may hold one of this page again.
-            fresh = [source for source in found if source.get("id") not in seen]
-            yield from fresh
-            seen.update(source.get("id") for source in fresh)
-            told = answer.get("page_size")
-            size = told if isinstance(told, int) and 0 < told < _SOURCES_A_PAGE else _SOURCES_A_PAGE
-            # What it says of a total is not to be relied on.
-            if len(found) < size or not fresh:
-                return
-            page += 1
-
-    def source_named(self, name: str) -> dict[str, Any] | None:
-        """The source of exactly this name. Streamkap only looks for parts of names."""
-        found = [source for source in self.sources(partial_name=name) if source.get("name") == name]
-        if len(found) > 1:
-            raise Failure(
-                "%d sources are called %s: %s." % (len(found), name, listed(source["id"] for source in found)),
-                hint="Rename all but one in Streamkap.",
-            )
-        return found[0] if found else None
-
-    def source(self, source_id: str, secrets: bool = False) -> dict[str, Any] | None:
-        """The source of this id.
-
-        :param secrets: whether with its password, in plain text. It is hidden in whatever is said from then on.
-        """
-        try:
-            found = _results(self.get(path("/sources/%s", source_id), secret_returned=secrets))
-        except Failure as failure:
-            if status_of(failure) == 404:
-                return None
-            raise
-        if secrets and found:
-            self.keep_secret((found[0].get("config") or {}).get("database.password"))
-        return found[0] if found else None
-
-    def create_source(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a source, once: whenever it is not known whether that was done, its name is looked up before anything is sent again."""
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                made = self.change("POST", "/sources", body, repeatable=False, secret_returned=False, wait=False)
-                if isinstance(made, dict) and made.get("id"):
-                    return made
-                unknown = Unknown(
-                    "Streamkap's answer to POST /sources does not say which source it has made.", hint=_UNKNOWN
-                )
-            except Unknown as lost:
-                unknown = lost
-            except Failure as failure:
-                found = self.source_named(body["name"]) if tries > 1 and already_exists(failure) else None
-                if found:
-                    return found
-                raise
-            if unknown.passing:
-                self.sleep(_backoff(tries))
-            found = self.source_named(body["name"])
-            if found:
-                return found
-            if not unknown.passing or tries > FURTHER_TRIES:
-                raise unknown.adding("Looked at afterwards, there was no source %s." % body["name"])
-
-    def update_source(self, source_id: str, body: Mapping[str, Any]) -> None:
-        self.change("PUT", path("/sources/%s", source_id), body, secret_returned=False, wait=False)
-
-    def delete_source(self, source_id: str) -> None:
-        try:
-            self.change("DELETE", path("/sources/%s", source_id), secret_returned=False, wait=False)
-        except Failure as failure:
-            # An earlier try was carried out after all.
-            if status_of(failure) != 404:
-                raise
-
-    def act(self, source_id: str, action: str) -> None:
-        """
-        :param action: pause, resume or restart.
-        """
-        self.change("POST", path("/sources/%s/actions/%s", source_id, action))
+        self.sleep(min(FIRST_LOOK * 2**looks, longest, LONGEST_LOOK, max(deadline - self.clock(), 0)))
+        return looks + 1
 
     # What went wrong
 
     def _no_answer(self, method: str, where: str, unanswered: Unanswered) -> Failure:
         said = "Streamkap's API at %s did not answer to %s %s: %s." % (self._url, method, where, unanswered.why)
         if unanswered.arrived and method != "GET" and not where.startswith("/auth/"):
-            return Unknown(said, hint=_UNKNOWN, passing=unanswered.passing)
+            return Unknown(said, hint=UNKNOWN_HINT, passing=unanswered.passing)
         return Failure(said, hint="Look at the network, and at streamkap_api_url; then run again.")
 
     def _unreadable(self, method: str, where: str, answer: Answer) -> Failure:
@@ -396,7 +321,7 @@ class StreamkapApi:
             and (answer.status >= 500 or passing)
             and answer.status != 429
         ):
-            return Unknown(said, hint=_UNKNOWN, passing=passing, error=error)
+            return Unknown(said, hint=UNKNOWN_HINT, passing=passing, error=error)
         return Failure(said, hint=hint, passing=passing, error=error)
 
     @staticmethod
@@ -404,7 +329,7 @@ class StreamkapApi:
         return {"message": message, "request_id": answer.headers.get("x-request-id"), "status": answer.status}
 
 
-_UNKNOWN = "It may have been carried out all the same. Run again: it looks first and does only what is still to do."
+UNKNOWN_HINT = "It may have been carried out all the same. Run again: it looks first and does only what is still to do."
 
 _HINTS = {
     400: "What Streamkap does not take is in its message.",
@@ -427,13 +352,21 @@ def message_of(failure: Failure) -> str:
     return (failure.details.get("error") or {}).get("message") or ""
 
 
+def is_gone(failure: Failure) -> bool:
+    """Whether Streamkap says that there is no such thing, for which it has more than one status."""
+    said = message_of(failure).lower()
+    return status_of(failure) == 404 or (
+        status_of(failure) == 400 and ("does not exist" in said or "not found" in said)
+    )
+
+
 def already_exists(failure: Failure) -> bool:
-    """Whether Streamkap has refused a name that another source has."""
+    """Whether Streamkap has refused a name that is taken."""
     said = message_of(failure).lower()
     return status_of(failure) in (400, 409, 422) and "already exists" in said and "slot" not in said
 
 
-def _backoff(tries: int) -> float:
+def backoff(tries: int) -> float:
     return min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE)
 
 
@@ -462,13 +395,3 @@ def _complaint(item: Mapping[str, Any]) -> str:
     place = item.get("loc")
     where = [str(part) for part in place if part != "body"] if isinstance(place, list) else []
     return ": ".join([".".join(where)] * bool(where) + [str(item.get("msg") or "is not accepted")])
-
-
-def _results(answer: Any) -> list[dict[str, Any]]:
-    found = answer.get("result") if isinstance(answer, dict) else None
-    if not isinstance(found, list):
-        raise Failure(
-            "Streamkap's answer has no list of sources in it.",
-            hint="Is streamkap_api_url right? If so, the API has changed, and this collection does not know it yet.",
-        )
-    return [source for source in found if isinstance(source, dict)]

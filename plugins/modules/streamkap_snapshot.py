@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: streamkap_snapshot
-short_description: Orders a snapshot of a source in Streamkap
+short_description: Orders a snapshot of a source in Streamkap, or stops one
 version_added: 0.2.0
 description:
   - Has Streamkap read all rows of tables that a source captures, or those that fulfil a condition. It is an order, and each run of the task
@@ -15,6 +15,7 @@ description:
   - A new source begins with what changes from then on. A snapshot is how it gets what was there before.
   - M(streamkap.neon.signal) orders one too, past Streamkap, which then does not know of it. So use this module where the source is
     Streamkap's.
+  - With O(state=stopped) it stops the one that runs. What was read is kept.
 author:
   - The streamkap.neon contributors (@streamkap)
 extends_documentation_fragment:
@@ -30,9 +31,18 @@ options:
   source_id:
     description: The source's id.
     type: str
+  state:
+    description:
+      - V(ordered) orders one.
+      - V(stopped) stops the one that runs, of whichever type. Where none runs, it changes nothing.
+      - A blocking one is stopped by a restart of the connector, and then has to be ordered again as a whole.
+    type: str
+    choices: [ordered, stopped]
+    default: ordered
   tables:
     description:
       - The tables to read, as C(schema.table). A name of a topic is taken too. All tables of the source, if not given.
+      - With O(state=stopped), those that an incremental snapshot is to read no longer.
     type: list
     elements: str
   snapshot_type:
@@ -51,7 +61,7 @@ options:
   wait:
     description:
       - Whether to return only when all is read, which may take long (see O(streamkap_wait_timeout)). Where another snapshot runs already,
-        its end is waited for first.
+        its end is waited for first. With O(state=stopped), when none runs any more.
       - Without it, a snapshot that runs already is no failure. The task then warns that nothing was ordered, and has changed nothing.
     type: bool
     default: false
@@ -73,6 +83,11 @@ EXAMPLES = r"""
     tables: [app.orders]
     filters:
       app.orders: ordered_at >= '2026-01-01'
+
+- name: Not during business hours
+  streamkap.neon.streamkap_snapshot:
+    source: shop
+    state: stopped
 
 - name: A table without a primary key
   streamkap.neon.streamkap_snapshot:
@@ -107,7 +122,7 @@ snapshot:
     status:
       description: >-
         C(ordered), in check mode too. C(completed) when it was waited for. C(already running) when another one was in the way, and nothing
-        was ordered.
+        was ordered. C(stopped), or C(not running) where there was none to stop.
       type: str
       sample: ordered
 requests:
@@ -136,12 +151,19 @@ error:
 from typing import Any
 
 from ansible_collections.streamkap.neon.plugins.module_utils._api_task import Outcome, run
-from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.snapshot import INCREMENTAL, TYPES, Order, order
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.snapshot import (
+    INCREMENTAL,
+    TYPES,
+    Order,
+    order,
+    stop,
+)
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap_api import STREAMKAP_API_OPTIONS, StreamkapApi
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "source": {"type": "str"},
     "source_id": {"type": "str"},
+    "state": {"type": "str", "choices": ["ordered", "stopped"], "default": "ordered"},
     "tables": {"type": "list", "elements": "str"},
     "snapshot_type": {"type": "str", "choices": list(TYPES), "default": INCREMENTAL},
     "filters": {"type": "dict"},
@@ -152,9 +174,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def work(options: dict[str, Any], check_mode: bool) -> Outcome:
     wanted = Order(
-        **{name: options[name] for name in OPTIONS if name not in ("filters", "wait")}, filters=options["filters"] or {}
+        **{name: options[name] for name in OPTIONS if name not in ("filters", "state", "wait")},
+        filters=options["filters"] or {},
     )
-    return order(StreamkapApi.from_options(options), wanted, check_mode, options["wait"])
+    carry_out = stop if options["state"] == "stopped" else order
+    return carry_out(StreamkapApi.from_options(options), wanted, check_mode, options["wait"])
 
 
 def main() -> None:

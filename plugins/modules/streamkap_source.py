@@ -35,9 +35,14 @@ options:
   state:
     description:
       - V(present) makes the source, or makes it as it is to be. A new one starts. Whether an existing one runs is left alone.
+        One that was saved and never deployed (C(Pending)) is not waited for, and the task warns.
       - V(running) is the same, and starts a source that is paused, stopped or not deployed yet, and one that is broken anew.
-      - V(paused) is the same, and pauses it. Its slot then keeps what the server has to keep for it, and that grows.
-      - V(absent) removes it. What it has read so far is not forgotten by the slot, which M(streamkap.neon.slot) removes.
+      - V(paused) is the same, and pauses it. A new one is never started, where Streamkap takes it as paused. Its slot then keeps what the
+        server has to keep for it, and that grows.
+      - V(absent) removes it. What it has read so far is not forgotten by the slot, which M(streamkap.neon.slot) removes. A source that
+        pipelines read is not removed; the task fails and names them.
+      - A source that Streamkap is about to remove (C(Pending Delete)) counts as none. But for V(absent), its end is waited for and
+        another one is made.
     type: str
     choices: [present, absent, paused, running]
     default: present
@@ -50,6 +55,7 @@ options:
   wait:
     description:
       - Whether to return only when the source is active and all of its tasks run, when it is paused, or when it is gone.
+      - Where Streamkap calls it active and does not tell how its tasks are, the task warns after a few seconds, and does not fail.
       - Where it breaks, the task fails with what its tasks say. A source that somebody has paused is not waited for with O(state=present).
     type: bool
     default: true
@@ -99,18 +105,18 @@ options:
   column_include_list_toggled:
     description:
       - Whether it is O(column_include_list) that counts, V(true), or O(column_exclude_list), V(false) (C(column.include.list.toggled)).
-      - Streamkap's default is V(true).
+      - If not given and one of the lists is, that one counts. Streamkap's default is V(true).
     type: bool
   column_include_list:
     description:
       - The only columns to capture, as regular expressions like C(app\.orders\.(id|name)) (C(column.include.list.user.defined)).
-      - Not together with O(column_exclude_list). An empty list empties it.
+      - Together with O(column_exclude_list), O(column_include_list_toggled) says which of them counts. An empty list empties it.
     type: list
     elements: str
   column_exclude_list:
     description:
       - The columns not to capture, as regular expressions of C(schema.table.column) (C(column.exclude.list.user.defined)).
-      - Not together with O(column_include_list). An empty list empties it.
+      - Together with O(column_include_list), O(column_include_list_toggled) says which of them counts. An empty list empties it.
     type: list
     elements: str
   snapshot_read_only:
@@ -120,8 +126,9 @@ options:
     type: bool
   signal_data_collection_schema_or_database:
     description:
-      - The full path of the signal table, C(schema.streamkap_signal) (C(signal.data.collection.schema.or.database)).
-      - It is to be in the publication.
+      - The full path of the signal table, C(schema.streamkap_signal) (C(signal.data.collection.schema.or.database)). Other
+        forms, which older versions of Streamkap took, are sent with a warning.
+      - It is to be in the publication. Two sources do not share one.
     type: str
   heartbeat_enabled:
     description: Whether there is a heartbeat (C(heartbeat.enabled)). Streamkap's default is V(true).
@@ -140,12 +147,12 @@ options:
   slot_name:
     description:
       - The replication slot (C(slot.name)). Streamkap's default is V(streamkap_pgoutput_slot).
-      - Streamkap takes it only when a source is made. The task fails where it is another one.
+      - This module gives it only when a source is made, because changes would be lost in between. The task fails where it is another one.
     type: str
   publication_name:
     description:
       - The publication (C(publication.name)). Streamkap's default is V(streamkap_pub).
-      - Streamkap takes it only when a source is made. The task fails where it is another one.
+      - This module gives it only when a source is made, because changes would be lost in between. The task fails where it is another one.
     type: str
   include_source_db_name_in_table_name:
     description:
@@ -300,7 +307,7 @@ options:
     type: dict
   tags:
     description:
-      - The ids of the source's tags. It is the whole list, and an empty one clears them.
+      - The source's tags, by their names or ids. It is the whole list, and an empty one clears them.
       - If not given, they are left alone.
     type: list
     elements: str
@@ -314,6 +321,8 @@ seealso:
 notes:
   - A change is sent together with all that the source is configured to, because that takes the place of what was there. For that the module
     reads the password that Streamkap has, where Streamkap tells it, and shows it to nobody.
+  - An option that does not count by the others (O(ssh_user) without O(ssh_enabled), for example) is left alone where Streamkap does not
+    keep it, and the task warns.
 """
 
 EXAMPLES = r"""
@@ -386,11 +395,14 @@ source:
       type: str
       sample: postgresql
     status:
-      description: C(Active), C(Paused), C(Stopped), C(Broken), C(Starting), C(Unassigned), C(Pending) or C(Unknown).
+      description: >-
+        C(Active), C(Paused), C(Stopped), C(Broken), C(Starting), C(Unassigned), C(Pending), C(Pending Update), C(Pending Delete) or
+        C(Unknown).
       type: str
       sample: Active
     desired_state:
-      description: What Streamkap is to make of it, C(Active), C(Paused), C(Stopped) or C(Pending).
+      description: >-
+        What Streamkap is to make of it, C(Active), C(Paused), C(Stopped), C(Pending), C(Pending Update) or C(Pending Delete).
       type: str
       sample: Active
     tasks:
@@ -403,7 +415,7 @@ source:
           type: str
           sample: "0"
         state:
-          description: Kafka Connect's state of it, such as C(RUNNING) or C(FAILED).
+          description: Kafka Connect's state of it, such as C(RUNNING) or C(FAILED), or null where it is not told.
           type: str
           sample: RUNNING
         error:
@@ -475,7 +487,8 @@ from typing import Any
 from ansible_collections.streamkap.neon.plugins.module_utils._api_task import Outcome, run
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.convergence import converge
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.fields import argument_spec
-from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.source import PRESENT, STATES, Desired
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.plan import PRESENT, STATES
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.source import Desired
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap_api import STREAMKAP_API_OPTIONS, StreamkapApi
 
 OPTIONS: dict[str, dict[str, Any]] = {

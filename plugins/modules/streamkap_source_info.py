@@ -72,11 +72,14 @@ sources:
       type: str
       sample: postgresql
     status:
-      description: C(Active), C(Paused), C(Stopped), C(Broken), C(Starting), C(Unassigned), C(Pending) or C(Unknown).
+      description: >-
+        C(Active), C(Paused), C(Stopped), C(Broken), C(Starting), C(Unassigned), C(Pending), C(Pending Update), C(Pending Delete) or
+        C(Unknown).
       type: str
       sample: Active
     desired_state:
-      description: What Streamkap is to make of it, C(Active), C(Paused), C(Stopped) or C(Pending).
+      description: >-
+        What Streamkap is to make of it, C(Active), C(Paused), C(Stopped), C(Pending), C(Pending Update) or C(Pending Delete).
       type: str
       sample: Active
     tasks:
@@ -89,7 +92,7 @@ sources:
           type: str
           sample: "0"
         state:
-          description: Kafka Connect's state of it, such as C(RUNNING) or C(FAILED).
+          description: Kafka Connect's state of it, such as C(RUNNING) or C(FAILED), or null where it is not told.
           type: str
           sample: RUNNING
         error:
@@ -131,26 +134,22 @@ error:
 from typing import Any
 
 from ansible_collections.streamkap.neon.plugins.module_utils._api_task import Outcome, run
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.entities import INFO_OPTIONS, SOURCE, Entities
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.told import describe
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap_api import STREAMKAP_API_OPTIONS, StreamkapApi
 
 
 def work(options: dict[str, Any], _check_mode: bool) -> Outcome:
     api = StreamkapApi.from_options(options)
-    if options["name"] is not None:
-        found = [api.source_named(options["name"])]
-    elif options["id"] is not None:
-        found = [api.source(options["id"])]
-    else:
-        found = sorted(api.sources(), key=lambda source: (str(source.get("name")), str(source.get("id"))))
-    return Outcome(result={"sources": [describe(source, "", api.hide) for source in found if source]})
+    found = Entities(api, SOURCE).select(options["name"], options["id"])
+    return Outcome(result={"sources": [describe(source, "", api.hide) for source in found]})
 
 
 def main() -> None:
     run(
         work,
         STREAMKAP_API_OPTIONS,
-        {"name": {"type": "str"}, "id": {"type": "str"}},
+        INFO_OPTIONS,
         mutually_exclusive=[("name", "id")],
     )
 

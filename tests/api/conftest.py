@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils import _streamkap_api
-from ansible_collections.streamkap.neon.plugins.module_utils._streamkap import convergence, snapshot
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap import connector, snapshot
 
 from support import prism
 from support.streamkap_api import Streamkap
@@ -28,10 +28,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def streamkap(monkeypatch: pytest.MonkeyPatch) -> Iterator[Streamkap]:
     monkeypatch.setattr(_streamkap_api, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(_streamkap_api, "LONGEST_PAUSE", 0.02)
-    for part in (convergence, snapshot):
-        monkeypatch.setattr(part, "_FIRST_LOOK", 0.05)
-        monkeypatch.setattr(part, "_LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(convergence, "_ACTIVE_BEFORE", 0.2)
+    monkeypatch.setattr(_streamkap_api, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr(_streamkap_api, "LONGEST_LOOK", 0.2)
+    monkeypatch.setattr(snapshot, "_EARLIER_FOR", 1)
+    for waited in ("_ACTIVE_BEFORE", "_UNTOLD_FOR"):
+        monkeypatch.setattr(connector, waited, 0.2)
     with Streamkap() as streamkap:
         streamkap.start_seconds = streamkap.snapshot_seconds = 0.1
         yield streamkap

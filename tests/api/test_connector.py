@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from support import neon, streamkap_api
+from support import neon, streamkap_api, streamkap_pipelines
 from support.console import KEY, Console
 from support.http_stub import LOST
 from support.hurting import PASSWORD, VARIABLES, make_user_where_sql_cannot
@@ -185,6 +185,44 @@ def test_teardown_takes_the_source_away_first(play: Play, streamkap: Streamkap) 
     again = play("streamkap.neon.teardown")
     assert again.rc == 0, again.stdout
     assert again.changed == 0
+
+
+@pytest.mark.postgres(18)
+def test_a_pipeline_follows_the_source_and_goes_before_it(play: Play, streamkap: Streamkap) -> None:
+    config = {key: value for key, value in streamkap_api.CONFIG.items() if key not in SECRETS}
+    secrets = {"connection.password": streamkap_pipelines.DESTINATION["connection.password"]}
+    given = {
+        "cdc_connector": {
+            "name": "shop",
+            "password_prefix": "",
+            "hostname": config["database.hostname.user.defined"],
+            "port": 5432,
+            "database": config["database.dbname"],
+            "config": {**config, "table.include.list.user.defined": "public.orders, public.customers"},
+        },
+        "cdc_password": PASSWORD,
+        "connector_destination": "warehouse",
+        "connector_destination_connector": "clickhouse",
+        "connector_destination_config": {"hostname": "warehouse.example.com", "connection.username": "streamkap"},
+        "connector_destination_secrets": secrets,
+        # As a survey gives it.
+        "connector_wait": "true",
+    }
+    first = play(ALONE, **given)
+    assert first.rc == 0, first.stdout
+    (pipeline,) = streamkap.pipelines
+    assert (pipeline.name, pipeline.topics) == ("shop to warehouse", ["public.orders", "public.customers"])
+    assert streamkap.destinations[0].config["connection.password"] == secrets["connection.password"]
+    assert secrets["connection.password"] not in first.stdout + first.stderr
+    again = play(ALONE, **given)
+    assert (again.rc, again.changed) == (0, 0), again.stdout
+
+    left = play(ALONE, **{**given, "connector_destination": ""}, connector_state="absent")
+    assert left.rc == 2
+    assert "The source shop is read by the pipelines shop to warehouse." in said(left)
+    gone = play(ALONE, **given, connector_state="absent")
+    assert gone.rc == 0, gone.stdout
+    assert (streamkap.pipelines, streamkap.sources, len(streamkap.destinations)) == ([], [], 1)
 
 
 @pytest.mark.postgres(18)

@@ -147,6 +147,7 @@ class TestWaited:
     def test_for_this_one_and_not_the_one_before(self, streamkap, shop, order, monkeypatch):
         """As long as Streamkap tells of the snapshot that was before."""
         order(wait=True)
+        monkeypatch.setattr(ordering, "_EARLIER_FOR", 30)
         old = streamkap._metrics(shop, {"time_type": "latest"})
         streamkap.fail("GET", "/metrics", (200, old), times=3)
         streamkap.snapshots_end = "failed"
@@ -163,6 +164,19 @@ class TestWaited:
         assert f"not read all of its tables: {topic(shop, 'public.orders')} ({status})." in failed["msg"]
         assert "streamkap.neon.readiness_info" in failed["hint"]
 
+    def test_until_none_runs(self, streamkap, shop, order, monkeypatch):
+        """Where all that is told of a topic is of an earlier snapshot, without a time."""
+        order(wait=True)
+        monkeypatch.setattr(ordering, "_EARLIER_FOR", 0)
+        old = streamkap._metrics(shop, {"time_type": "latest"})
+        old["data"]["SnapshotRunning"] = 1
+        streamkap.snapshot_seconds = 0
+        streamkap.fail("GET", "/metrics", (200, old), times=4)
+        asked = streamkap.asked["GET /sources/{id}/metrics"]
+        assert order(wait=True)["snapshot"]["status"] == "completed"
+        # One before the order, and as many as one was told to run.
+        assert streamkap.asked["GET /sources/{id}/metrics"] - asked == 5
+
     def test_so_long(self, streamkap, order):
         streamkap.snapshot_seconds = 60
         failed = order(wait=True, streamkap_wait_timeout=1)
@@ -175,6 +189,37 @@ class TestWaited:
         streamkap.snapshot_seconds = 0
         failed = order(wait=True, streamkap_wait_timeout=1)
         assert "(not told)" in failed["msg"]
+
+
+class TestStopped:
+    @pytest.mark.parametrize(
+        ("options", "path"), [({}, "cancel_snapshot"), ({"tables": ["public.orders"]}, "stop_incremental_snapshot")]
+    )
+    def test_once(self, streamkap, shop, order, options, path):
+        streamkap.snapshot_seconds = 60
+        order()
+        said = order(state="stopped", check=True, **options)
+        done = order(state="stopped", wait=True, **options)
+        assert done["changed"]
+        assert (said["changed"], said["snapshot"], said["requests"]) == (True, done["snapshot"], done["requests"])
+        assert done["requests"][0]["path"] == f"/sources/{path}"
+        assert done["snapshot"]["status"] == "stopped"
+        assert shop.snapshots[0]["status"] == "cancelled"
+        for check in (True, False):
+            again = order(state="stopped", check=check, **options)
+            assert not again["changed"]
+            assert again["snapshot"]["status"] == "not running"
+
+    def test_is_waited_for(self, streamkap, order):
+        streamkap.snapshot_seconds = 60
+        order()
+        streamkap.fail("POST", "/cancel_snapshot", (200, {}))
+        failed = order(state="stopped", wait=True, streamkap_wait_timeout=1)
+        assert "accepted to stop the snapshot of the source shop, and one still runs" in failed["msg"]
+
+    def test_of_a_source_there_is_not(self, order):
+        assert "There is no source other" in order(source="other", state="stopped")["msg"]
+        assert not order(source="other", state="stopped", check=True)["changed"]
 
 
 class TestFaults:

@@ -16,11 +16,14 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
+from ansible_collections.streamkap.neon.plugins.module_utils import _streamkap_api
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap import connector, entities
 
-from support import streamkap_config
+from support import streamkap_api, streamkap_config
 from support.http_stub import LOST, Reply, Request, stub
 from support.modules import run_module, run_playbook
 from support.streamkap_api import BAD_GATEWAY, CLIENT_ID, SECRET, Source, Streamkap
+from support.streamkap_pipelines import Tag
 
 Run = Callable[..., dict[str, object]]
 
@@ -130,15 +133,31 @@ class TestMade:
         said = run(**SHOP, state="paused", check=True)
         assert said["changed"]
         assert streamkap.changes == []
-        assert [request["method"] for request in said["requests"]] == ["POST", "POST"]
+        assert [request["method"] for request in said["requests"]] == ["POST"]
         assert said["source"]["id"] is None
         made = run(**SHOP, state="paused")
         assert said["diff"] == made["diff"]
-        assert said["requests"][0] == made["requests"][0]
+        assert said["requests"] == made["requests"]
 
-    def test_paused(self, run):
+    def test_paused_without_ever_being_started(self, streamkap, run):
         assert run(**SHOP, state="paused")["source"]["status"] == "Paused"
-        assert [request["path"].rpartition("/")[2] for request in run(**SHOP, state="paused")["requests"]] == []
+        assert sent(streamkap, "POST")["desired_state"] == "Paused"
+        assert streamkap.sources[0].starts == 0
+        assert not run(**SHOP, state="paused")["changed"]
+
+    @pytest.mark.parametrize("refused", [False, True])
+    def test_paused_afterwards_where_streamkap_does_not_take_it_so(self, streamkap, run, monkeypatch, refused):
+        create = streamkap._create
+
+        def without(body: dict[str, object], query: dict[str, str]) -> dict[str, object]:
+            if refused and "desired_state" in body:
+                raise streamkap_api.Refused(422, [{"loc": ["body", "desired_state"], "msg": "Extra inputs"}])
+            return create({key: value for key, value in body.items() if key != "desired_state"}, query)
+
+        monkeypatch.setattr(streamkap, "_create", without)
+        made = run(**SHOP, state="paused")
+        assert made["source"]["status"] == "Paused"
+        assert [request["path"].rpartition("/")[2] for request in made["requests"]][-1] == "pause"
 
     def test_not_without_what_it_takes(self, streamkap, run):
         failed = run(name="shop", database_hostname=DIRECT)
@@ -250,9 +269,16 @@ class TestChanged:
 
     @pytest.mark.parametrize(
         ("tags", "changed", "then"),
-        [(None, False, ["t1"]), ([], True, []), (["t1"], False, ["t1"]), (["b", "a"], True, ["a", "b"])],
+        [
+            (None, False, ["t1"]),
+            ([], True, []),
+            (["t1"], False, ["t1"]),
+            (["Team"], False, ["t1"]),
+            (["b", "Production"], True, ["a", "b"]),
+        ],
     )
-    def test_are_tags(self, run, shop, tags, changed, then):
+    def test_are_tags(self, streamkap, run, shop, tags, changed, then):
+        streamkap.tags += [Tag("t1", "Team"), Tag("a", "Production"), Tag("b", "Staging")]
         assert run(name="shop", tags=tags)["changed"] is changed
         assert shop.tags == then
         assert not run(name="shop", tags=tags)["changed"]
@@ -262,18 +288,77 @@ class TestChanged:
         assert "tags" not in sent(streamkap, "PUT")
         assert shop.tags == ["t1"]
 
-    def test_empties(self, run, shop):
+    def test_is_not_what_no_tag_is(self, streamkap, run):
+        streamkap.tags += [Tag("x", "Team"), Tag("y", "Team")]
+        for name, words in (("Other", "there is no tag Other"), ("Team", "2 tags are called Team: x, y")):
+            assert words in run(name="shop", tags=[name])["msg"]
+        assert streamkap.changes == []
+
+    def test_empties(self, streamkap, run, shop):
         shop.config["heartbeat.data.collection.schema.or.database"] = "streamkap"
         empty = {"name": "shop", "heartbeat_data_collection_schema_or_database": ""}
         assert run(**empty)["changed"]
         assert shop.config["heartbeat.data.collection.schema.or.database"] is None
+        # As the Terraform provider does it, and not by leaving it out.
+        assert sent(streamkap, "PUT")["config"]["heartbeat.data.collection.schema.or.database"] is None
         assert not run(**empty)["changed"]
+
+    def test_is_left_alone_where_a_switch_is_off(self, streamkap, run):
+        """What is sent for it is told as null."""
+        for _time in range(2):
+            left = run(name="shop", ssh_user="tunnel")
+            assert not left["changed"]
+            assert "ssh_user does not count by the other options" in left["warnings"][0]
+        assert streamkap.changes == []
+
+    def test_is_left_alone_where_streamkap_says_that_a_switch_is_off(self, run, shop, monkeypatch):
+        """One that is newer than the module."""
+        monkeypatch.setitem(streamkap_config.CONDITIONS, "binary.handling.mode", {"InsertTopicName.enabled": True})
+        shop.config["binary.handling.mode"] = None
+        left = run(name="shop", binary_handling_mode="hex")
+        assert not left["changed"]
+        assert "binary_handling_mode does not count" in left["warnings"][0]
+        assert run(name="shop", binary_handling_mode="hex", insert_topic_name_enabled=True)["changed"]
+        assert shop.config["binary.handling.mode"] == "hex"
+        assert not run(name="shop", binary_handling_mode="hex")["changed"]
+
+    def test_may_be_told_as_null(self, run, shop, monkeypatch):
+        """By a rule that nobody knows of here."""
+        told = Streamkap._told
+
+        def without(streamkap: Streamkap, source: Source, query: dict[str, str]) -> dict[str, object]:
+            answer = told(streamkap, source, query)
+            answer["config"]["binary.handling.mode"] = None
+            return answer
+
+        monkeypatch.setattr(Streamkap, "_told", without)
+        changed = run(name="shop", binary_handling_mode="hex")
+        assert not changed.get("failed")
+        assert "tells nothing of what was sent for binary_handling_mode" in changed["warnings"][0]
+        assert shop.config["binary.handling.mode"] == "hex"
+
+    def test_is_the_list_of_columns_that_is_given(self, run, shop):
+        assert run(name="shop", column_exclude_list=["public.orders.note"])["changed"]
+        assert shop.config["column.include.list.toggled"] is False
+        assert not run(name="shop", column_exclude_list=["public.orders.note"])["changed"]
+        assert run(name="shop", column_include_list=["public.orders.id"])["changed"]
+        assert shop.config["column.include.list.toggled"] is True
+
+    def test_is_not_the_signal_table_of_another_source(self, streamkap, run, shop):
+        """As the live service refuses it."""
+        said = {"detail": "Signal table streamkap.streamkap_signal is already in use by another connector"}
+        for method, path, task in (("PUT", shop.id, {"name": "shop"}), ("POST", "/sources", {**SHOP, "name": "two"})):
+            streamkap.fail(method, path, (400, said))
+            failed = run(**{**task, "database_user": "other"})
+            assert "already in use by another connector" in failed["msg"]
+            assert "a signal table of its own" in failed["hint"]
+            assert "cdc_signal_schema" in failed["hint"]
 
     @pytest.mark.parametrize("option", ["slot_name", "publication_name"])
     def test_is_never_slot_nor_publication(self, streamkap, run, option):
         failed = run(name="shop", **{option: "other"})
         assert failed["failed"]
-        assert "Streamkap takes that only when a source is made" in failed["msg"]
+        assert "This module gives that only when a source is made" in failed["msg"]
         assert "remove the source (state: absent) and make it anew" in failed["hint"]
         assert streamkap.changes == []
 
@@ -431,6 +516,42 @@ class TestRemoved:
         assert run(name="shop", state="absent")["changed"]
         assert streamkap.sources == []
 
+    @pytest.mark.usefixtures("shop")
+    def test_takes_a_while(self, streamkap, run):
+        streamkap.delete_seconds = 0.3
+        assert run(name="shop", state="absent", wait=False)["changed"]
+        assert streamkap.sources[0].removed_at
+        said = run(**SHOP, check=True)
+        assert said["changed"]
+        assert "about to remove the source shop" in said["warnings"][0]
+        assert not run(name="shop", state="absent")["changed"]
+        assert streamkap.sources == []
+
+    def test_not_while_pipelines_read_it(self, streamkap, run, shop):
+        flow = streamkap.pipeline("shop to warehouse", shop, streamkap.destination())
+        words = "The source shop is read by the pipelines shop to warehouse."
+        assert words in run(name="shop", state="absent", check=True)["warnings"][0]
+        failed = run(name="shop", state="absent")
+        assert words in failed["msg"]
+        assert "Remove the pipeline first" in failed["hint"]
+        assert streamkap.changes == []
+        streamkap.pipelines.remove(flow)
+        assert run(name="shop", state="absent")["changed"]
+
+    def test_not_while_a_pipeline_reads_it_that_is_not_seen(self, streamkap, run, shop):
+        streamkap.pipeline("hidden", shop, streamkap.destination())
+        streamkap.fail("GET", "/pipelines", (403, {"detail": "Forbidden"}))
+        failed = run(name="shop", state="absent")
+        assert failed["error"]["status"] == 409
+        assert "Remove the pipeline first" in failed["hint"]
+        assert streamkap.sources == [shop]
+
+    def test_though_it_is_gone_already(self, streamkap, run, shop):
+        gone = (400, {"detail": f"Source {shop.id} does not exist"})
+        for method in ("DELETE", "GET"):
+            streamkap.fail(method, shop.id, gone)
+        assert run(name="shop", state="absent")["changed"]
+
     def test_is_waited_for(self, streamkap, run, shop):
         """Streamkap says that it will, and goes on having it."""
         streamkap.fail("DELETE", shop.id, (200, {}))
@@ -536,9 +657,15 @@ def forward(url: str, request: Request) -> Reply:
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
-def test_a_run_that_is_cut_at_any_request_is_run_again(streamkap: Streamkap, run: Run, carried_out: bool) -> None:
+def test_a_run_that_is_cut_at_any_request_is_run_again(
+    streamkap: Streamkap, run: Run, carried_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From nothing to a source that runs, to one that is changed and paused, to nothing."""
     streamkap.start_seconds = 0
+    # There are many runs, and nothing comes of waiting or trying again.
+    monkeypatch.setattr(connector, "_ACTIVE_BEFORE", 0)
+    for part in (_streamkap_api, entities):
+        monkeypatch.setattr(part, "FURTHER_TRIES", 1)
     steps = [
         (SHOP, lambda: [source.config["database.user"] for source in streamkap.sources] == ["streamkap_user"]),
         (
@@ -616,6 +743,21 @@ def test_nothing_secret_is_shown_at_any_verbosity(streamkap: Streamkap) -> None:
                     },
                     {"streamkap.neon.streamkap_source_info": {}},
                     {"streamkap.neon.streamkap_snapshot": {"source": "shop"}},
+                    {
+                        "streamkap.neon.streamkap_destination": {
+                            "name": "warehouse",
+                            "connector": "clickhouse",
+                            "config": {"hostname": "warehouse.example.com", "connection.username": "streamkap"},
+                            "secret_config": {"connection.password": "{{ vault_warehouse }}"},
+                        }
+                    },
+                    {
+                        "streamkap.neon.streamkap_pipeline": {
+                            "name": "flow",
+                            "source": "shop",
+                            "destination": "warehouse",
+                        }
+                    },
                     {"streamkap.neon.streamkap_source": {"name": "shop", "streamkap_secret": "{{ vault_wrong }}"}},
                 ],
             }
@@ -628,11 +770,12 @@ def test_nothing_secret_is_shown_at_any_verbosity(streamkap: Streamkap) -> None:
         "vault_password": PASSWORD,
         "vault_wrong": "Wrong-9-of-the-tests",
         "vault_misplaced": "Misplaced-8-of-the-tests",
+        "vault_warehouse": "Warehouse-6-of-the-tests",
     }
     ran = run_playbook(play, verbosity=4, diff=True, extra_vars=secrets)
     told = ran.stdout + ran.stderr
     assert ran.stats["localhost"]["ignored"] == 3, told
     assert ran.stats["localhost"]["failed"] == 1
-    assert ran.changed == 3
+    assert ran.changed == 5
     for secret in (*secrets.values(), STORED, *streamkap._tokens, *streamkap._refresh_tokens):
         assert secret not in told

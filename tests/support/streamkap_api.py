@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Streamkap's API in small: tokens, PostgreSQL sources, what becomes of them, and their snapshots.
+"""Streamkap's API in small: tokens, PostgreSQL sources, what becomes of them, their snapshots, and what is behind them.
 
 with Streamkap() as streamkap:
     shop = streamkap.source("shop", {"slot.name": "other_slot"})      # made by somebody else before
@@ -17,7 +17,9 @@ What public sources tell of the API is done as they tell it: paths, parameters, 
 own fields, the envelope of one source that is empty when it is gone, POST and PUT that answer the source itself, both shapes of errors,
 the metrics of a source with the state of its snapshot by topic, a snapshot that is refused by 409 while another runs,
 the words of "Entity not found", "Entity with this name already exists" and "Replication Slot Name and Publication Name already exist",
-slot and publication that are set once, and tags that null leaves and [] clears.
+PUT that replaces the configuration, secrets that are null unless asked for by `secret_returned=true`, fields behind a switch that is off
+that are null whatever was sent, deletion that takes a while (Pending Delete), a snapshot to stop that does not run (404), and tags that
+null leaves and [] clears. Destinations, pipelines and tags are those of support/streamkap_pipelines.py.
 
 Guessed, as they are silent:
 
@@ -25,14 +27,14 @@ Guessed, as they are silent:
 - A slot and publication are taken by the same host, port and database. Another slot or publication in PUT is refused by 400. What is
   not there is 404 to PUT, DELETE and actions.
 - A key that there is not, or a value of another type, is refused by 422 and a list, a required field that lacks by 400 and a sentence.
-- PUT replaces the configuration: what is left out has its default again, and the password has none. A masked password would be set.
-- Secrets are masked by MASK unless asked for by `secret_returned=true`. Ports are told as text. Keys of Streamkap's own are told besides.
+- What PUT leaves out has its default again, and the password has none. Slot and publication are set once (by one generated note).
+- Ports are told as text. Keys of Streamkap's own are told besides.
 - `total` counts all sources, whatever the filter, which ignores case.
 - PUT starts a source that is to be active anew, whether something changed or not. Its task tells its error in `trace`, as Kafka Connect
   does. A source that is paused or stopped has let go of its slot.
 - The fields of a connector are a list below `config`, one connector in a list.
 - An action, with `wait=false` before the source is deployed, fails by 500 and Kafka Connect's 404.
-- A snapshot is ordered of a source that is Active, else 400; topics are those of the source, else 400; to stop one it must run, else 400.
+- A snapshot is ordered of a source that is Active, else 400; topics are those of the source, else 400.
   What was ordered answers a sentence; where it stands is told by the source's metrics alone (`snapshotState`, and by topic).
 """
 
@@ -50,13 +52,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from urllib.parse import unquote
 
+from . import streamkap_pipelines
 from .http_stub import Reply, Request, Stub, stub
 from .line import Line
-from .streamkap_config import SECRETS, SET_ONCE, Config, complaints, completed, described, missing
+from .streamkap_config import SECRETS, SET_ONCE, Config, complaints, completed, described, missing, without_void
+from .streamkap_pipelines import Destination, Pipeline, Tag
 
 CLIENT_ID = "client-of-the-tests"
 SECRET = "skp_5tg-Secret-of-the-tests"
-MASK = "**********"
 # What stands before the API, when it cannot reach it.
 BAD_GATEWAY = (
     502,
@@ -112,7 +115,9 @@ class Source:
     :param starts: how often it was started.
     :param started_at: when it last was, by the clock.
     :param error: by what its task failed, or is to fail when it starts.
-    :param task_statuses: told in place of what they are.
+    :param task_statuses: told in place of what they are, if it is not left at `...`.
+    :param status: told in place of what it is.
+    :param removed_at: when it is gone.
     :param running: who captures for it.
     :param snapshots: what was ordered and not refused: the body, with its topics, tables (schema.table) and status.
     """
@@ -129,7 +134,9 @@ class Source:
     started_at: float = 0.0
     deployed_at: float = 0.0
     error: str | None = None
-    task_statuses: dict[str, object] | None = None
+    task_statuses: object = ...
+    status: str | None = None
+    removed_at: float | None = None
     running: Running | None = None
     snapshots: list[dict[str, object]] = field(default_factory=list)
     snapshot_until: float = 0.0
@@ -161,7 +168,8 @@ class Refused(Exception):
 
 class Streamkap(contextlib.AbstractContextManager):
     """
-    :param sources: all there are.
+    :param sources, destinations, pipelines, tags: all there are.
+    :param delete_seconds: how long a source is Pending Delete.
     :param limit: how many requests it takes in how many seconds, in any of them.
     :param retry_after: how many seconds it then tells to wait.
     :param token_seconds: how long a token is one.
@@ -178,6 +186,10 @@ class Streamkap(contextlib.AbstractContextManager):
 
     def __init__(self, on_start: Callable[[Source], Running] | None = None) -> None:
         self.sources: list[Source] = []
+        self.destinations: list[Destination] = []
+        self.pipelines: list[Pipeline] = []
+        self.tags: list[Tag] = []
+        self.delete_seconds = 0.0
         self.limit: tuple[int, float] | None = None
         self.retry_after = 1
         self.refused_for_pace = 0
@@ -227,7 +239,7 @@ class Streamkap(contextlib.AbstractContextManager):
     @property
     def asked(self) -> Counter[str]:
         """What was asked, counted, the ids of sources left out: "GET /sources/{id}"."""
-        ids = {source.id for source in self.sources}
+        ids = {entity.id for entity in (*self.sources, *self.destinations, *self.pipelines)}
         return Counter(
             "/".join("{id}" if part in ids or _is_id(part) else part for part in str(request).split("/"))
             for request in self.requests
@@ -235,22 +247,46 @@ class Streamkap(contextlib.AbstractContextManager):
 
     @property
     def changes(self) -> list[str]:
-        """The requests that were to change a source, whatever became of them."""
+        """The requests that were to change something, whatever became of them."""
         asked = [request for request in self.requests if not request.path.startswith("/auth/")]
         return [str(request) for request in asked if request.method != "GET"]
 
     def source(self, name: str, config: Config | None = None, **more: object) -> Source:
         """Makes one as somebody else has made it, which is as started as one made through the API."""
-        source = Source(f"{next(self._numbers):024x}", name, completed({**CONFIG, **(config or {})}), **more)
+        source = Source(
+            f"{next(self._numbers):024x}", name, without_void(completed({**CONFIG, **(config or {})})), **more
+        )
         self.sources.append(source)
         self._start(source)
         return source
+
+    def destination(self, name: str = "warehouse", config: Config | None = None, **more: object) -> Destination:
+        whole = streamkap_pipelines.kept({**streamkap_pipelines.DESTINATION, **(config or {})})
+        destination = Destination(f"{next(self._numbers):024x}", name, whole, **more)
+        self.destinations.append(destination)
+        return destination
+
+    def pipeline(
+        self, name: str, source: Source, destination: Destination, topics: list[str] | None = None, **more: object
+    ) -> Pipeline:
+        given = source.tables if topics is None else topics
+        pipeline = Pipeline(f"{next(self._numbers):024x}", name, source.id, destination.id, given, **more)
+        self.pipelines.append(pipeline)
+        return pipeline
+
+    def tag(self, name: str) -> Tag:
+        self.tags.append(Tag(f"{next(self._numbers):024x}", name))
+        return self.tags[-1]
 
     def expire_tokens(self) -> None:
         """None of the access tokens is one any more; those to refresh them still are."""
         self._tokens.clear()
 
     def status(self, source: Source) -> str:
+        if source.status is not None:
+            return source.status
+        if source.removed_at is not None:
+            return "Pending Delete"
         if source.desired_state != "Active":
             return source.desired_state
         now = self.clock()
@@ -285,7 +321,13 @@ class Streamkap(contextlib.AbstractContextManager):
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self.clock() >= self._tokens.get(token, 0):
             raise Refused(401, "Invalid or expired token")
+        now = self.clock()
+        self.sources = [source for source in self.sources if source.removed_at is None or source.removed_at > now]
         match method, place:
+            case "GET", ["tags"]:
+                return {"tags": [{"id": tag.id, "name": tag.name, "type": ["general"]} for tag in self.tags]}
+            case _, ["destinations" | "pipelines" as kind, *rest]:
+                return self._answer_behind(kind, method, rest, body, request.query)
             case "GET", ["sources"]:
                 return self._list(request.query)
             case "GET", ["sources", "connectors"]:
@@ -352,14 +394,108 @@ class Streamkap(contextlib.AbstractContextManager):
     def _page(
         self, sources: list[Source], query: dict[str, str], page: int, size: int, total: int
     ) -> dict[str, object]:
-        begin, end = (page - 1) * size, page * size
-        return {
-            "result": [self._told(source, query) for source in sources[begin:end]],
-            "page": page,
-            "page_size": size,
-            "total": total,
-            "has_next": end < len(sources),
-        }
+        return _envelope([self._told(source, query) for source in sources], page, size, total)
+
+    # Destinations and pipelines
+
+    def _answer_behind(
+        self, kind: str, method: str, rest: list[str], body: dict[str, object], query: dict[str, str]
+    ) -> object:
+        entities = self.destinations if kind == "destinations" else self.pipelines
+        tell = self._told_destination if kind == "destinations" else self._told_pipeline
+        match method, rest:
+            case "GET", []:
+                page, size = (_number(query, name, default) for name, default in (("page", 1), ("page_size", _PAGE)))
+                part = query.get("partial_name", "").lower()
+                found = [entity for entity in entities if part in entity.name.lower()]
+                return _envelope([tell(entity, query) for entity in found], page, size, len(entities))
+            case "GET", ["connectors"] if kind == "destinations":
+                return [{"connector": query.get("connector_code"), "config": streamkap_pipelines.described()}]
+            case "POST", []:
+                _require(
+                    body, "name", *(("connector", "config") if kind == "destinations" else ("source", "destination"))
+                )
+                if any(entity.name == body["name"] for entity in entities):
+                    raise Refused(422, f"Name {body['name']} already exists")
+                made = self._changed_behind(kind, f"{next(self._numbers):024x}", body)
+                entities.append(made)
+                return tell(made, query)
+        entity = next((one for one in entities if one.id == rest[0]), None)
+        if entity is None:
+            raise Refused(404, "Entity not found")
+        match method, rest[1:]:
+            case "GET", []:
+                return _envelope([tell(entity, query)], 1, _PAGE, 1)
+            case "PUT", []:
+                changed = self._changed_behind(kind, entity.id, body)
+                if body.get("tags") is None:
+                    changed.tags = entity.tags
+                if kind == "destinations":
+                    changed.desired_state = entity.desired_state
+                entities[entities.index(entity)] = changed
+                return tell(changed, query)
+            case "DELETE", []:
+                if kind == "destinations":
+                    self._check_unused("destination_id", entity.id, "Destination")
+                entities.remove(entity)
+                return tell(entity, query) if kind == "destinations" else {}
+            case "POST", ["actions", action] if kind == "destinations" and action in _ACTIONS:
+                entity.desired_state = _ACTIONS[action]
+                entity.error = None
+                return tell(entity, query)
+        raise Refused(404, "Not Found")
+
+    def _changed_behind(self, kind: str, entity_id: str, body: dict[str, object]) -> Destination | Pipeline:
+        if kind == "destinations":
+            config = body["config"]
+            if wrong := streamkap_pipelines.complaints(config):
+                raise Refused(422, wrong)
+            if lacking := streamkap_pipelines.missing(config):
+                raise Refused(400, f"Missing required fields: {', '.join(lacking)}")
+            return Destination(
+                entity_id,
+                body["name"],
+                streamkap_pipelines.kept(config),
+                body["connector"],
+                desired_state=body.get("desired_state") or "Active",
+                tags=list(body.get("tags") or []),
+            )
+        source, destination = body["source"], body["destination"]
+        for part in (source, destination):
+            if missing_keys := [key for key in ("id", "name", "connector") if not part.get(key)]:
+                raise _unfit(["body", *missing_keys], "Field required", part)
+        topics = list(source.get("topics") or [])
+        known = self._find(source["id"])
+        if strangers := sorted(set(topics) - set(known.tables)):
+            raise Refused(400, f"Topics not found for this source: {', '.join(strangers)}")
+        if not any(one.id == destination["id"] for one in self.destinations):
+            raise Refused(404, "Destination not found")
+        kept = ("snapshot_new_tables", "transforms", "topic_auto_discovery_transforms", "periodic_audit")
+        more = {key: body[key] for key in kept if body.get(key) is not None}
+        return Pipeline(
+            entity_id, body["name"], source["id"], destination["id"], topics, list(body.get("tags") or []), **more
+        )
+
+    def _told_destination(self, destination: Destination, query: dict[str, str]) -> dict[str, object]:
+        topics = [
+            f"source_{pipeline.source_id}.{topic}"
+            for pipeline in self.pipelines
+            if pipeline.destination_id == destination.id
+            for topic in pipeline.topics
+        ]
+        return streamkap_pipelines.told_destination(destination, topics, _flag(query, "secret_returned", False))
+
+    def _told_pipeline(self, pipeline: Pipeline, query: dict[str, str]) -> dict[str, object]:
+        source = next(source for source in self.sources if source.id == pipeline.source_id)
+        destination = next(one for one in self.destinations if one.id == pipeline.destination_id)
+        return streamkap_pipelines.told_pipeline(
+            pipeline, self._told(source, query), self._told_destination(destination, query)
+        )
+
+    def _check_unused(self, key: str, entity_id: str, noun: str) -> None:
+        users = [pipeline.name for pipeline in self.pipelines if getattr(pipeline, key) == entity_id]
+        if users:
+            raise Refused(409, f"{noun} is used by pipelines: {', '.join(users)}")
 
     def _create(self, body: dict[str, object], query: dict[str, str]) -> dict[str, object]:
         config = self._checked(body)
@@ -411,14 +547,12 @@ class Streamkap(contextlib.AbstractContextManager):
             raise Refused(422, wrong)
         if lacking := missing(config):
             raise Refused(400, f"Missing required fields: {', '.join(lacking)}")
-        if config.get("column.include.list.user.defined") and config.get("column.exclude.list.user.defined"):
-            raise Refused(400, "Only one of column include list and column exclude list can be set")
         if config.get("ssh.enabled") and not config.get("ssh.host"):
             raise Refused(400, "Missing required fields: ssh.host")
         complete = completed(config)
         for port in ("database.port.user.defined", "ssh.port"):
             complete[port] = int(complete[port])
-        return complete
+        return without_void(complete)
 
     def _check_unique(self, name: object, but: Source | None) -> None:
         if any(source.name == name for source in self.sources if source is not but):
@@ -433,8 +567,11 @@ class Streamkap(contextlib.AbstractContextManager):
             )
 
     def _delete(self, source: Source, query: dict[str, str]) -> dict[str, object]:
+        self._check_unused("source_id", source.id, "Source")
         _halt(source)
-        self.sources.remove(source)
+        source.removed_at = self.clock() + self.delete_seconds
+        if not self.delete_seconds:
+            self.sources.remove(source)
         return self._told(source, query)
 
     def _act(self, source: Source, action: str, query: dict[str, str]) -> dict[str, object]:
@@ -485,7 +622,7 @@ class Streamkap(contextlib.AbstractContextManager):
         _require(body, "source_id")
         source = self._find(str(body["source_id"]))
         if not self._snapshotting(source):
-            raise Refused(400, "No snapshot is running for this source")
+            raise Refused(404, "No snapshot is running for this source")
         if source.running:
             source.running.stop_snapshot()
         source.snapshots[-1]["status"] = "cancelled"
@@ -554,9 +691,9 @@ class Streamkap(contextlib.AbstractContextManager):
             "database.port": str(source.config["database.port.user.defined"]),
         }
         for port in ("database.port.user.defined", "ssh.port"):
-            config[port] = str(config[port])
+            config[port] = None if config[port] is None else str(config[port])
         if not _flag(query, "secret_returned", False):
-            config.update({key: MASK for key in SECRETS if config[key]})
+            config.update(dict.fromkeys(SECRETS))
         return {
             "id": source.id,
             "name": source.name,
@@ -573,8 +710,8 @@ class Streamkap(contextlib.AbstractContextManager):
             "topics": source.topics,
             "tasks": [0],
             "connector_status": status,
-            "desired_state": source.desired_state,
-            "task_statuses": source.task_statuses or self._tasks(source, status),
+            "desired_state": "Pending Delete" if source.removed_at is not None else source.desired_state,
+            "task_statuses": self._tasks(source, status) if source.task_statuses is ... else source.task_statuses,
             "tags": source.tags,
             "kc_cluster_id": source.kc_cluster_id,
         }
@@ -605,6 +742,17 @@ class Streamkap(contextlib.AbstractContextManager):
             return False
         self._times.append(now)
         return True
+
+
+def _envelope(told: list[object], page: int, size: int, total: int) -> dict[str, object]:
+    begin, end = (page - 1) * size, page * size
+    return {
+        "result": told[begin:end],
+        "page": page,
+        "page_size": size,
+        "total": total,
+        "has_next": end < len(told),
+    }
 
 
 def _halt(source: Source) -> None:

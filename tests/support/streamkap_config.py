@@ -111,6 +111,20 @@ FIELDS = {
     "InsertTopicName.enabled": _FLAG_OFF,
 }
 
+# By which other keys one counts, as the notes in the provider's repository have it.
+CONDITIONS: dict[str, dict[str, object]] = {
+    "signal.data.collection.schema.or.database": {"snapshot.read.only.user.defined": "No"},
+    "heartbeat.data.collection.schema.or.database": {
+        "heartbeat.enabled": True,
+        "snapshot.read.only.user.defined": "No",
+    },
+    "column.include.list.user.defined": {"column.include.list.toggled": True},
+    "column.exclude.list.user.defined": {"column.include.list.toggled": False},
+    "ssh.host": {"ssh.enabled": True},
+    "ssh.port": {"ssh.enabled": True},
+    "ssh.user": {"ssh.enabled": True},
+}
+
 SET_ONCE = [key for key, field in FIELDS.items() if field.set_once]
 SECRETS = [key for key, field in FIELDS.items() if field.secret]
 
@@ -135,6 +149,12 @@ def completed(config: Config) -> Config:
     return defaults | {key: value for key, value in config.items() if value is not None}
 
 
+def without_void(config: Config) -> Config:
+    """With null for what does not count."""
+    void = {key for key, given in CONDITIONS.items() if any(config[name] != value for name, value in given.items())}
+    return {key: None if key in void else value for key, value in config.items()}
+
+
 def described() -> list[dict[str, object]]:
     """The fields as the API tells them to who asks what a source may be configured by."""
     return [
@@ -146,6 +166,9 @@ def described() -> list[dict[str, object]]:
             "user_defined": True,
             "encrypt": field.secret,
             "set_once": field.set_once,
+            "conditions": [
+                {"operator": "EQ", "config": name, "value": value} for name, value in CONDITIONS.get(key, {}).items()
+            ],
             "tab": "settings",
             "value": {
                 "control": "toggle" if field.kind == BOOLEAN else "password" if field.secret else field.kind,

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils import _streamkap_api
 from ansible_collections.streamkap.neon.plugins.module_utils._errors import Failure
 from ansible_collections.streamkap.neon.plugins.module_utils._http import Pace
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.entities import SOURCE, Entities
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap_api import StreamkapApi, Unknown
 
 from support.http_stub import LOST, Clock, Reply, Request, Stub, stub
@@ -205,25 +206,39 @@ class TestPages:
     @pytest.mark.parametrize(("count", "requests"), [(0, 1), (9, 1), (11, 1), (99, 1), (100, 2), (101, 2), (250, 3)])
     def test_are_followed_to_the_short_one(self, asking, count, requests):
         with asking(self.of([source(number) for number in range(count)])) as (api, server):
-            assert [found["id"] for found in api.sources()] == [f"s{number}" for number in range(count)]
+            assert [found["id"] for found in Entities(api, SOURCE).read_all()] == [
+                f"s{number}" for number in range(count)
+            ]
         assert len(asked(server)) == requests
         assert server.requests[1].query["secret_returned"] == "false"
 
     def test_that_are_smaller_than_asked_for_are_followed_too(self, asking):
         with asking(self.of([source(number) for number in range(25)], most=10)) as (api, _server):
-            assert len(list(api.sources())) == 25
+            assert len(list(Entities(api, SOURCE).read_all())) == 25
+
+    def test_end_where_it_is_said_so(self, asking):
+        page = {"result": [source(number) for number in range(100)], "page_size": 100, "has_next": False}
+        with asking(in_turn((200, page))) as (api, server):
+            assert len(list(Entities(api, SOURCE).read_all())) == 100
+        assert len(asked(server)) == 1
+
+    def test_go_on_where_it_is_said_so(self, asking):
+        first = {"result": [source(0)], "has_next": True}
+        last = {"result": [source(1)], "has_next": False}
+        with asking(in_turn((200, first), (200, last))) as (api, _server):
+            assert [found["id"] for found in Entities(api, SOURCE).read_all()] == ["s0", "s1"]
 
     def test_that_repeat_themselves_end(self, asking):
         page = {"result": [source(number) for number in range(100)]}
         with asking(in_turn((200, page))) as (api, server):
-            assert len(list(api.sources())) == 100
+            assert len(list(Entities(api, SOURCE).read_all())) == 100
         assert len(asked(server)) == 2
 
     def test_are_looked_through_for_exactly_the_name(self, asking):
         sources = [source(number, f"shop {number}") for number in range(150)] + [source(150, "shop")]
         with asking(self.of(sources)) as (api, server):
-            assert api.source_named("shop")["id"] == "s150"
-            assert api.source_named("hop") is None
+            assert Entities(api, SOURCE).find("shop")["id"] == "s150"
+            assert Entities(api, SOURCE).find("hop") is None
         assert server.requests[1].query["partial_name"] == "shop"
 
     def test_with_two_of_a_name(self, asking):
@@ -231,17 +246,20 @@ class TestPages:
             asking(self.of([source(1, "shop"), source(2, "shop")])) as (api, _server),
             pytest.raises(Failure, match="2 sources are called shop: s1, s2"),
         ):
-            api.source_named("shop")
+            Entities(api, SOURCE).find("shop")
 
     @pytest.mark.parametrize("told", [{}, [], {"result": None}])
     def test_that_are_none_are_told(self, asking, told):
         with asking(in_turn((200, told))) as (api, _server), pytest.raises(Failure, match="has no list of sources"):
-            api.source_named("shop")
+            Entities(api, SOURCE).find("shop")
 
-    @pytest.mark.parametrize("reply", [(200, {"result": []}), (404, {"detail": "Entity not found"})])
+    @pytest.mark.parametrize(
+        "reply",
+        [(200, {"result": []}), (404, {"detail": "Entity not found"}), (400, {"detail": "Source 1 does not exist"})],
+    )
     def test_of_one_that_is_gone(self, asking, reply):
         with asking(in_turn(reply)) as (api, server):
-            assert api.source("../x") is None
+            assert Entities(api, SOURCE).read("../x") is None
         assert asked(server) == ["GET /sources/..%2Fx"]
 
 
@@ -265,6 +283,23 @@ class TestSentAgain:
             assert send(api, method) == {"done": True}
         assert asked(server) == [f"{method} /x"] * 3
         assert pauses(clock) == [10, 20]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "KafkaConnectTimeout: no server answered",
+            "java.net.SocketTimeoutException: Read",
+            "LEADER_NOT_AVAILABLE",
+            "NOT_LEADER_FOR_PARTITION",
+            "upstream: Bad Gateway",
+            "Service Unavailable",
+        ],
+    )
+    def test_what_passes_by_its_words(self, asking, words):
+        """Whatever status Streamkap gives it."""
+        with asking(in_turn((500, {"detail": words}), (200, {"done": True}))) as (api, server):
+            assert api.get("/x") == {"done": True}
+        assert asked(server) == ["GET /x"] * 2
 
     def test_five_times_after_ten_to_sixty_seconds(self, asking, clock):
         with asking(in_turn((503, {"detail": "unavailable"}))) as (api, server), pytest.raises(Failure):
@@ -377,7 +412,7 @@ class TestASourceIsMadeOnce:
     def test_when_all_goes_well(self, asking):
         making = Making()
         with asking(making) as (api, server):
-            assert api.create_source(BODY)["id"] == "s1"
+            assert Entities(api, SOURCE).create(BODY)["id"] == "s1"
         assert asked(server) == ["POST /sources"]
         assert server.requests[1].query == {"secret_returned": "false", "wait": "false"}
 
@@ -385,7 +420,7 @@ class TestASourceIsMadeOnce:
     def test_when_the_answer_is_lost(self, asking, clock, reply):
         making = Making((True, reply))
         with asking(making) as (api, server):
-            assert api.create_source(BODY)["id"] == "s1"
+            assert Entities(api, SOURCE).create(BODY)["id"] == "s1"
         assert asked(server) == ["POST /sources", "GET /sources"]
         assert clock.slept == [10]
 
@@ -398,28 +433,28 @@ class TestASourceIsMadeOnce:
 
         making = Making()
         with asking(reply) as (api, server):
-            assert api.create_source(BODY)["id"] == "s1"
+            assert Entities(api, SOURCE).create(BODY)["id"] == "s1"
         assert asked(server) == ["POST /sources", "GET /sources"]
 
     @pytest.mark.parametrize("reply", LOST_ANSWERS)
     def test_when_it_was_not_made_at_first(self, asking, reply):
         making = Making((False, reply), (False, reply))
         with asking(making) as (api, server):
-            assert api.create_source(BODY)["id"] == "s1"
+            assert Entities(api, SOURCE).create(BODY)["id"] == "s1"
         assert asked(server) == ["POST /sources", "GET /sources"] * 2 + ["POST /sources"]
 
     def test_when_the_list_lags_behind(self, asking):
         """The second time, Streamkap says itself that there is one."""
         making = Making((True, (502, GATEWAY)), visible_after=1)
         with asking(making) as (api, server):
-            assert api.create_source(BODY)["id"] == "s1"
+            assert Entities(api, SOURCE).create(BODY)["id"] == "s1"
         assert asked(server) == ["POST /sources", "GET /sources"] * 2
         assert len(making.made) == 1
 
     def test_when_the_answer_says_nothing(self, asking):
         making = Making((True, (200, {"detail": "ok"})))
         with asking(making) as (api, _server):
-            assert api.create_source(BODY)["id"] == "s1"
+            assert Entities(api, SOURCE).create(BODY)["id"] == "s1"
 
     def test_or_not_at_all(self, asking):
         making = Making(*[(False, (502, GATEWAY))] * 9)
@@ -427,25 +462,26 @@ class TestASourceIsMadeOnce:
             asking(making) as (api, server),
             pytest.raises(Failure, match="Looked at afterwards, there was no source shop"),
         ):
-            api.create_source(BODY)
+            Entities(api, SOURCE).create(BODY)
         assert asked(server) == ["POST /sources", "GET /sources"] * 6
 
     def test_not_when_somebody_else_has_made_it(self, asking):
         making = Making()
         making.made.append({"id": "s0", "name": "shop"})
         with asking(making) as (api, server), pytest.raises(Failure, match="already exists"):
-            api.create_source(BODY)
+            Entities(api, SOURCE).create(BODY)
         assert asked(server) == ["POST /sources"]
 
     def test_not_when_streamkap_has_broken_down(self, asking):
         with asking(Making((False, (500, {"detail": "Oops"})))) as (api, server), pytest.raises(Failure, match="Oops"):
-            api.create_source(BODY)
+            Entities(api, SOURCE).create(BODY)
         assert asked(server) == ["POST /sources", "GET /sources"]
 
 
-def test_what_is_gone_already_is_removed(asking):
-    with asking(in_turn(LOST, (404, {"detail": "Entity not found"}))) as (api, server):
-        api.delete_source("s1")
+@pytest.mark.parametrize("gone", [(404, {"detail": "Entity not found"}), (400, {"detail": "Source does not exist"})])
+def test_what_is_gone_already_is_removed(asking, gone):
+    with asking(in_turn(LOST, gone)) as (api, server):
+        Entities(api, SOURCE).delete("s1")
     assert asked(server) == ["DELETE /sources/s1"] * 2
 
 
@@ -538,7 +574,7 @@ class TestErrors:
             (400, {"detail": "FATAL: Stored-5-there is not right"}),
         )
         with asking(replies) as (api, server):
-            api.source("s1", secrets=True)
+            Entities(api, SOURCE).read("s1", secrets=True)
             with pytest.raises(Failure) as failed:
                 api.get("/x")
         assert server.requests[1].query["secret_returned"] == "true"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -15,7 +16,8 @@ from ansible_collections.streamkap.neon.plugins.module_utils._errors import Fail
 from ansible_collections.streamkap.neon.plugins.module_utils._http import Pace
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.convergence import converge
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.fields import FIELDS, NAMES, is_secret
-from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.source import Desired, Plan, plan
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.plan import Plan
+from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.source import Desired, plan
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap.told import cause, describe, tasks
 from ansible_collections.streamkap.neon.plugins.module_utils._streamkap_api import StreamkapApi
 from ansible_collections.streamkap.neon.plugins.modules import streamkap_source
@@ -92,9 +94,10 @@ class TestNew:
             in failed.value.msg
         )
 
-    def test_is_paused_after_it_was_made(self):
-        assert plan(desired(**REQUIRED, state="paused"), None).action == "pause"
-        assert plan(desired(**REQUIRED, state="running"), None).action is None
+    def test_is_paused_from_the_beginning(self):
+        paused = plan(desired(**REQUIRED, state="paused"), None)
+        assert (paused.top, paused.action) == ({"desired_state": "Paused"}, None)
+        assert plan(desired(**REQUIRED, state="running"), None).top == {}
 
     def test_is_not_made_to_be_removed(self):
         assert not plan(desired(state="absent"), None).changes
@@ -180,7 +183,7 @@ class TestPassword:
     @pytest.mark.parametrize(("stored", "sends"), [(PASSWORD, False), ("Other-4-there", True), (None, True)])
     def test_is_sent_always_where_it_is_another_one(self, stored, sends):
         made = planned(stored=stored, database_password=PASSWORD, update_password="always")
-        assert made.password is made.changes is sends
+        assert bool(made.secrets) is made.changes is sends
         assert PASSWORD not in str(made)
         assert "Other-4-there" not in str(made)
 
@@ -250,6 +253,10 @@ class TestRunning:
             ("running", "Stopped", "Stopped", "resume"),
             ("running", "Broken", "Active", "restart"),
             ("running", "Pending", "Pending", "deploy"),
+            ("running", "Pending", None, "deploy"),
+            ("running", "Pending Update", "Pending Update", None),
+            ("present", "Pending", "Pending", None),
+            ("paused", "Pending", "Pending", None),
             ("paused", "Active", "Active", "pause"),
             ("paused", "Broken", "Active", "pause"),
             ("paused", "Paused", "Paused", None),
@@ -261,6 +268,13 @@ class TestRunning:
         made = planned(found(connector_status=status, desired_state=wanted), state=state)
         assert made.action == action
         assert made.changes is bool(action)
+
+    @pytest.mark.parametrize("state", ["present", "paused"])
+    def test_that_was_never_deployed_is_told(self, state):
+        made = planned(found(connector_status="Pending", desired_state="Pending"), state=state)
+        assert made.warnings == [
+            "The source shop is saved in Streamkap, and was never deployed: nothing runs. state: running deploys it."
+        ]
 
     def test_again_takes_none_where_something_new_is_sent(self):
         made = planned(found(connector_status="Broken"), state="running", database_user="other")
@@ -290,13 +304,6 @@ class TestRefused:
             ({"slot_name": "s" * 64}, "slot_name is ssss", "another name"),
             ({"publication_name": "ä" * 32}, "publication_name has 64 bytes", "PostgreSQL"),
             ({"table_include_list": ["orders", "app.a"]}, "without their schema: orders", "schema.table"),
-            ({"signal_data_collection_schema_or_database": "streamkap"}, "full path", "streamkap.streamkap_signal"),
-            (
-                {"signal_data_collection_schema_or_database": "streamkap.signals"},
-                "full path",
-                "schema.streamkap_signal",
-            ),
-            ({"heartbeat_data_collection_schema_or_database": "s.streamkap_heartbeat"}, "the schema", "Write s."),
             ({"streamkap_snapshot_parallelism": 11}, "is 11", "from 1 to 10"),
             ({"streamkap_snapshot_chunk_size_bytes": 4095}, "is 4095", "from 4096 to 8388608"),
             ({"streamkap_snapshot_state_refresh_ms": 999}, "is 999", "from 1000 to 60000"),
@@ -321,8 +328,6 @@ class TestRefused:
         ("options", "words"),
         [
             ({"snapshot_read_only": False}, "there are no snapshots then"),
-            ({"column_include_list": ["a[.]b[.]c"], "column_exclude_list": ["a.b.d"]}, "takes one of them"),
-            ({"column_exclude_list": ["a.b.d"]}, "column_exclude_list does not count"),
             ({"column_include_list": ["a.b.d"], "column_include_list_toggled": False}, "column_include_list does not"),
             (
                 {"heartbeat_use_logical_message": True, "heartbeat_data_collection_schema_or_database": "s"},
@@ -345,6 +350,9 @@ class TestRefused:
         [
             {"snapshot_read_only": False, "signal_data_collection_schema_or_database": "streamkap.streamkap_signal"},
             {"column_exclude_list": ["a.b.d"], "column_include_list_toggled": False},
+            # The one list says that it counts, and of two Streamkap takes one.
+            {"column_exclude_list": ["a.b.d"]},
+            {"column_include_list": ["a[.]b[.]c"], "column_exclude_list": ["a.b.d"]},
             {"ssh_enabled": True, "ssh_host": "bastion.example.com"},
             {"database_sslmode": "disable", "database_hostname": "db.example.com", "adopt": True},
             {"table_include_list": ["app[.]a.*", "other.b"], "source_regex_support_enabled": True},
@@ -355,12 +363,100 @@ class TestRefused:
     def test_not_what_goes_together(self, options, there):
         assert plan(desired(**{**REQUIRED, **options}), found() if there else None).changes
 
+    def test_a_list_that_is_not_to_count(self):
+        with pytest.raises(Failure, match="column_exclude_list does not count"):
+            plan(desired(**REQUIRED, column_exclude_list=["a.b.d"], column_include_list_toggled=True), None)
+
     def test_not_what_somebody_else_has_set(self):
         """It is not this task's to judge."""
         seen = found({"snapshot.read.only.user.defined": "No"})
         assert planned(seen, database_user="other").updates
-        with pytest.raises(Failure, match="no snapshots then"):
-            planned(seen, snapshot_read_only=False, database_user="other")
+        # Not even where the task says so too: the source has it.
+        assert planned(seen, snapshot_read_only=False, database_user="other").updates
+
+
+SIGNAL = "signal_data_collection_schema_or_database"
+
+
+class TestSignalTable:
+    """In the forms that the Terraform provider's defaults and examples have."""
+
+    FORMS = ("public", "streamkap", "streamkap.test_signal")
+
+    @pytest.mark.parametrize("table", FORMS)
+    def test_that_a_source_has_is_not_objected_to(self, table):
+        seen = found({"signal.data.collection.schema.or.database": table, "snapshot.read.only.user.defined": "No"})
+        made = planned(seen, **{SIGNAL: table}, snapshot_read_only=False)
+        assert (made.changes, made.warnings) == (False, [])
+
+    @pytest.mark.parametrize("table", FORMS)
+    @pytest.mark.parametrize("there", [False, True])
+    def test_that_is_new_is_warned_of(self, table, there):
+        given = {**REQUIRED, SIGNAL: table, "snapshot_read_only": False}
+        made = plan(desired(**given), found() if there else None)
+        assert made.config["signal.data.collection.schema.or.database"] == table
+        (warning,) = made.warnings
+        assert f"{SIGNAL} is {table}" in warning
+        assert "streamkap_signal" in warning
+
+    def test_in_the_usual_form_is_not(self):
+        given = {**REQUIRED, SIGNAL: "other.streamkap_signal", "snapshot_read_only": False}
+        assert plan(desired(**given), None).warnings == []
+
+    def test_and_a_heartbeat_by_its_table_is_warned_of(self):
+        made = plan(desired(**REQUIRED, heartbeat_data_collection_schema_or_database="s.streamkap_heartbeat"), None)
+        assert "the schema of the table alone: s." in made.warnings[0]
+
+
+class TestSwitches:
+    @pytest.mark.parametrize(
+        ("given", "toggled"),
+        [
+            ({"column_include_list": ["a"]}, True),
+            ({"column_exclude_list": ["a"]}, False),
+            ({"column_exclude_list": ["a"], "column_include_list": ["b"]}, None),
+            ({"column_exclude_list": []}, None),
+            ({"column_exclude_list": ["a"], "column_include_list_toggled": True}, True),
+        ],
+    )
+    def test_of_the_lists_of_columns_follow_from_the_one_that_is_given(self, given, toggled):
+        assert desired(**given).fields.get("column_include_list_toggled") is toggled
+
+    @pytest.mark.parametrize(
+        ("switches", "option", "value"),
+        [
+            ({"ssh.enabled": False}, "ssh_user", "tunnel"),
+            ({"ssh.enabled": False}, "ssh_port", 2222),
+            ({"heartbeat.enabled": False}, "heartbeat_data_collection_schema_or_database", "streamkap"),
+            ({"heartbeat.enabled": False}, "heartbeat_use_logical_message", True),
+            ({"snapshot.read.only.user.defined": "Yes"}, SIGNAL, "streamkap.streamkap_signal"),
+            ({"SourceRegexSupport.enabled": False}, "transforms_source_regex_support_regex_replacement", "x"),
+            ({"column.include.list.toggled": True}, "column_exclude_list", ["a"]),
+        ],
+    )
+    def test_that_are_off_leave_a_field_null(self, switches, option, value):
+        seen = found({**switches, FIELDS[option].key: None})
+        toggled = {"column_include_list_toggled": True} if option == "column_exclude_list" else {}
+        made = planned(seen, **{option: value}, **toggled)
+        assert not made.changes
+        assert made.before == made.after
+        (warning,) = made.warnings
+        assert f"{option} does not count by the other options" in warning
+
+    def test_that_are_turned_on_bring_it_back(self):
+        seen = found({"ssh.enabled": False, "ssh.user": None})
+        made = planned(seen, ssh_enabled=True, ssh_host="bastion.example", ssh_user="tunnel")
+        assert made.config["ssh.user"] == "tunnel"
+
+    def test_of_keys_that_are_not_known_here_are_those_that_streamkap_describes(self):
+        asked = {"new.user": "x", "new.other": "y"}
+        given = replace(desired(config=asked), void=frozenset({"new.user"}))
+        made = plan(given, found())
+        assert made.config == {"new.other": "y"}
+        assert not plan(
+            replace(desired(insert_topic_name_enabled=True), void=frozenset({"InsertTopicName.enabled"})), found()
+        ).changes
+        assert "config.new.user does not count" in made.warnings[0]
 
 
 class TestFields:
@@ -412,9 +508,22 @@ class TestTold:
     def test_of_another_system_without_settings_of_this_one(self):
         assert describe(found(connector="mysql"), "shop", str)["settings"] == {}
 
-    @pytest.mark.parametrize("statuses", [None, [], {}, {"0": "RUNNING"}, {"0": {"state": None}}])
-    def test_in_an_odd_shape(self, statuses):
-        assert isinstance(tasks({"task_statuses": statuses}), list)
+    @pytest.mark.parametrize(
+        ("statuses", "told"),
+        [
+            (None, []),
+            ([], []),
+            ({}, []),
+            ({"0": "RUNNING"}, [("0", "RUNNING")]),
+            ({"0": {"state": None}}, [("0", None)]),
+            ({"0": {"state": "RUNNING"}}, [("0", "RUNNING")]),
+            ({"0": {"status": "running"}}, [("0", "RUNNING")]),
+            ([{"id": 3, "status": "FAILED"}, "RUNNING", None], [("3", "FAILED"), ("1", "RUNNING"), ("2", None)]),
+            ("RUNNING", []),
+        ],
+    )
+    def test_in_any_shape(self, statuses, told):
+        assert [(task["id"], task["state"]) for task in tasks({"task_statuses": statuses})] == told
 
     def test_by_the_innermost_cause(self):
         trace = (
@@ -541,8 +650,88 @@ class TestWaiting:
     def test_for_what_is_not_deployed_yet(self, streamkap, run, clock):
         """Kafka Connect does not know the connector yet, and says so."""
         streamkap.deploy_seconds = 25
+        run(wait=False, **REQUIRED)
         outcome = run(**REQUIRED, state="paused")
         assert outcome.result["source"]["status"] == "Paused"
         assert streamkap.changes[0] == "POST /sources"
         assert set(streamkap.changes[1:]) == {f"POST /sources/{outcome.result['source']['id']}/actions/pause"}
         assert clock.now - 1000 == 30
+
+    @pytest.mark.parametrize(
+        "statuses",
+        [{"0": {"status": "RUNNING"}}, [{"id": 0, "state": "RUNNING"}], {"0": "RUNNING"}],
+    )
+    def test_ends_whichever_way_tasks_are_told(self, streamkap, run, clock, statuses):
+        streamkap.source("shop").task_statuses = statuses
+        clock.now += 1
+        assert run().warnings == []
+        assert clock.now == 1001
+
+    @pytest.mark.parametrize("statuses", [{}, None, [], {"0": None}, {"0": {"status": "HEALTHY"}}])
+    @pytest.mark.parametrize("changes", [False, True])
+    def test_ends_soon_where_tasks_are_not_told(self, streamkap, run, clock, statuses, changes):
+        streamkap.source("shop").task_statuses = statuses
+        clock.now += 1
+        outcome = run(**({"database_user": "other"} if changes else {}))
+        assert outcome.changed is changes
+        assert "is Active, and Streamkap does not tell how its tasks are" in outcome.warnings[0]
+        assert clock.now - 1001 <= (20 if changes else 0)
+
+    @pytest.mark.parametrize("told", [{"status": "FAILED", "trace": "gone"}, {"state": "FAILED", "trace": "gone"}])
+    def test_ends_when_one_of_the_tasks_is_told_to_have_failed(self, streamkap, run, clock, told):
+        streamkap.source("shop").task_statuses = [told, None]
+        clock.now += 1
+        with pytest.raises(Failure, match=r"The source shop is Active\. task 0: gone\."):
+            run()
+        assert clock.now == 1001
+
+    @pytest.mark.parametrize("state", ["present", "paused"])
+    def test_not_for_what_was_never_deployed(self, streamkap, run, clock, state):
+        streamkap.source("shop", desired_state="Pending")
+        outcome = run(state=state)
+        assert not outcome.changed
+        assert "state: running deploys it" in outcome.warnings[0]
+        assert clock.now == 1000
+        assert streamkap.changes == []
+
+    def test_for_what_is_deployed_now(self, streamkap, run):
+        source = streamkap.source("shop", desired_state="Pending")
+        outcome = run(state="running")
+        assert outcome.result["source"]["status"] == "Active"
+        assert streamkap.changes == [f"POST /sources/{source.id}/deploy"]
+
+    def test_names_a_change_that_is_still_to_come(self, streamkap, run, clock):
+        source = streamkap.source("shop", status="Pending Update")
+        with pytest.raises(Failure, match="The source shop is Pending Update after 600 seconds"):
+            run()
+        source.status, source.desired_state = "Active", "Pending Update"
+        source.task_statuses = {"0": {"state": "RUNNING"}}
+        begun = clock.now
+        outcome = run()
+        assert "(Pending Update)" in outcome.warnings[0]
+        assert clock.now - begun <= 20
+
+    @pytest.mark.parametrize("state", ["present", "paused"])
+    def test_for_the_end_of_what_is_to_be_removed(self, streamkap, run, clock, state):
+        old = streamkap.source("shop")
+        old.removed_at = clock.now + 90
+        outcome = run(**REQUIRED, state=state)
+        assert outcome.changed
+        assert "about to remove the source shop" in outcome.warnings[0]
+        (source,) = streamkap.sources
+        assert source.id != old.id
+        assert clock.now >= 1090
+
+    def test_for_the_end_of_what_is_removed(self, streamkap, run, clock):
+        streamkap.source("shop")
+        streamkap.delete_seconds = 90
+        assert run(state="absent").changed
+        assert clock.now >= 1090
+        assert streamkap.changes[0].startswith("DELETE ")
+
+    def test_for_what_somebody_else_removes(self, streamkap, run, clock):
+        streamkap.source("shop").removed_at = clock.now + 90
+        outcome = run(state="absent")
+        assert not outcome.changed
+        assert streamkap.changes == []
+        assert clock.now >= 1090

@@ -12,6 +12,7 @@ The options have the names that users of Streamkap's Terraform provider know, an
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,6 +158,21 @@ FIELDS: dict[str, Field] = {
     "insert_topic_name_enabled": Field("InsertTopicName.enabled", FLAG, False),
 }
 
+# By which other options a field counts (the notes in the provider's repository, and the descriptions of the fields). Streamkap tells one
+# that does not count as null, whatever was sent.
+SWITCHES: dict[str, dict[str, Any]] = {
+    "column_include_list": {"column_include_list_toggled": True},
+    "column_exclude_list": {"column_include_list_toggled": False},
+    "signal_data_collection_schema_or_database": {"snapshot_read_only": False},
+    "heartbeat_data_collection_schema_or_database": {"heartbeat_enabled": True, "snapshot_read_only": False},
+    "heartbeat_use_logical_message": {"heartbeat_enabled": True},
+    **{option: {"ssh_enabled": True} for option in ("ssh_host", "ssh_port", "ssh_user")},
+    **{
+        "transforms_source_regex_support_%s" % what: {"source_regex_support_enabled": True}
+        for what in ("regex_replacement", "key_field_template", "metadata_field_name")
+    },
+}
+
 OPTION_OF = {field.key: option for option, field in FIELDS.items()}
 
 PASSWORD_KEY = "database.password"
@@ -169,6 +185,14 @@ _SECRET_WORDS = re.compile(r"password|passphrase|secret|private[._]?key|token|cr
 def is_secret(key: str) -> bool:
     """Whether what a key of the API stands for is nobody's to see. There may be newer ones than the password."""
     return bool(_SECRET_WORDS.search(key))
+
+
+def is_void(option: str, whole: Mapping[str, Any]) -> bool:
+    """Whether a field does not count by the others.
+
+    :param whole: all fields as they are to be.
+    """
+    return any(whole.get(switch) is not value for switch, value in SWITCHES.get(option, {}).items())
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

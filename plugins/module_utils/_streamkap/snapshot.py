@@ -16,7 +16,8 @@ from .._api_task import Outcome
 from .._errors import Failure
 from .._http import path
 from .._sql import listed
-from .._streamkap_api import StreamkapApi, Unknown, status_of
+from .._streamkap_api import StreamkapApi, Unknown, is_gone, message_of, status_of
+from .entities import SOURCE, Entities
 from .told import ACTIVE
 
 INCREMENTAL, BLOCKING = TYPES = ("incremental", "blocking")
@@ -24,11 +25,12 @@ INCREMENTAL, BLOCKING = TYPES = ("incremental", "blocking")
 # What the metrics say of a topic's snapshot that is over, as far as is known; anything else goes on.
 _COMPLETED, _FAILED = ("completed",), ("failed", "error", "cancelled", "canceled", "stopped", "aborted")
 
-_FIRST_LOOK, _LONGEST_PAUSE = 1.0, 15.0  # seconds between two looks
+_LONGEST_PAUSE = 15.0  # seconds between two looks
 # For so many seconds after the order, what is said of a topic may be of an earlier snapshot.
 _EARLIER_FOR = 30
 
 _ORDERED, _RUNNING_ALREADY, _DONE = "ordered", "already running", "completed"
+_STOPPED, _NONE_RUNS = "stopped", "not running"
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,18 @@ class Standing:
     """Where the snapshots of a source stand.
 
     :param topics: what is said of each topic: its status, and the rest of it, by which one snapshot is told from another.
+    :param runs: whether one runs, by whatever is said.
+    :param is_running: whether the connector says that one runs, whatever is said of the topics.
     """
 
     topics: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     runs: bool = False
+    is_running: bool = False
+
+
+def find_source(api: StreamkapApi, wanted: Order) -> dict[str, Any] | None:
+    sources = Entities(api, SOURCE)
+    return sources.read(wanted.source_id) if wanted.source_id else sources.find(wanted.source or "")
 
 
 def order(api: StreamkapApi, wanted: Order, check_mode: bool, wait: bool = False) -> Outcome:
@@ -80,7 +90,7 @@ def order(api: StreamkapApi, wanted: Order, check_mode: bool, wait: bool = False
     :param wait: whether one that already runs is waited for first, and then this one.
     """
     named = wanted.source or wanted.source_id or ""
-    found = api.source(wanted.source_id) if wanted.source_id else api.source_named(named)
+    found = find_source(api, wanted)
     problem = _problem(found, named)
     if problem:
         if not check_mode:
@@ -93,6 +103,48 @@ def order(api: StreamkapApi, wanted: Order, check_mode: bool, wait: bool = False
     if check_mode:
         return Outcome(changed=True, result=_result(found, wanted, _ORDERED, topics, requests))
     return _Ordering(api, found or {}, wanted, topics, body, requests).carry_out(wait)
+
+
+def stop(api: StreamkapApi, wanted: Order, check_mode: bool, wait: bool = False) -> Outcome:
+    """Stop the snapshot that runs, or of an incremental one the part that reads some tables.
+
+    :param wait: whether to return only when none runs any more.
+    """
+    found = find_source(api, wanted)
+    if found is None:
+        missing = _problem(found, wanted.source or wanted.source_id or "")
+        assert missing
+        if not check_mode:
+            raise missing
+        return Outcome(warnings=[missing.msg], result=_result(found, wanted, _NONE_RUNS, []))
+    topics = _topics(found, wanted)
+    where, body = "/sources/cancel_snapshot", {"source_id": found.get("id")}
+    if wanted.tables is not None:
+        where, body = "/sources/stop_incremental_snapshot", {**body, "topic_names": topics}
+    requests = [{"method": "POST", "path": where, "body": body}]
+    if check_mode:
+        runs = read_standing(api, found["id"]).runs
+        status = _STOPPED if runs else _NONE_RUNS
+        return Outcome(changed=runs, result=_result(found, wanted, status, topics, requests if runs else []))
+    try:
+        api.change("POST", where, body)
+    except Unknown:
+        raise
+    except Failure as failure:
+        if not is_gone(failure) and "no snapshot" not in message_of(failure).lower():
+            raise
+        return Outcome(result=_result(found, wanted, _NONE_RUNS, topics))
+    deadline = api.clock() + api.patience
+    looks = 0
+    while wait and read_standing(api, found["id"]).runs:
+        if api.clock() >= deadline:
+            raise Failure(
+                "Streamkap accepted to stop the snapshot of the source %s, and one still runs after %d seconds."
+                % (found.get("name"), api.patience),
+                hint="Look at it in Streamkap. A part that is being read is read to its end.",
+            )
+        looks = api.pause(looks, deadline, _LONGEST_PAUSE)
+    return Outcome(changed=True, result=_result(found, wanted, _STOPPED, topics, requests))
 
 
 class _Ordering:
@@ -158,15 +210,7 @@ class _Ordering:
         return True
 
     def _look(self) -> Standing:
-        where = path("/sources/%s/metrics", self.found["id"])
-        try:
-            answer = self.api.get(where, time_type="latest", time_interval=1, time_unit="hour")
-        except Failure as failure:
-            # There are none as long as nothing was captured.
-            if status_of(failure) == 404:
-                return Standing()
-            raise
-        return standing(answer)
+        return read_standing(self.api, self.found["id"])
 
     def _wait(self, before: Standing) -> None:
         """Return when all that was ordered is read."""
@@ -174,8 +218,10 @@ class _Ordering:
         fresh: set[str] = set()
         looks = 0
         while True:
-            now = self._look().topics
-            late = self.api.clock() >= ordered_at + _EARLIER_FOR
+            seen = self._look()
+            now = seen.topics
+            # Where a snapshot runs, it is this one, and what is said as before is of an earlier one.
+            late = self.api.clock() >= ordered_at + _EARLIER_FOR and not seen.is_running
             for topic in self.topics:
                 said = now.get(topic)
                 if said and (late or said != before.topics.get(topic) or said[0] not in _COMPLETED + _FAILED):
@@ -188,7 +234,7 @@ class _Ordering:
                     hint="Look at the source's status with streamkap.neon.streamkap_source_info, and at its log in Streamkap. %s"
                     % _IN_THE_WAY,
                 )
-            if all(status in _COMPLETED for status in statuses.values()):
+            if all(status in _COMPLETED for status in statuses.values()) and not seen.is_running:
                 return
             if self.api.clock() >= self.deadline:
                 left = [
@@ -204,8 +250,7 @@ class _Ordering:
             looks = self._pause(looks)
 
     def _pause(self, looks: int) -> int:
-        self.api.sleep(min(_FIRST_LOOK * 2**looks, _LONGEST_PAUSE, max(self.deadline - self.api.clock(), 0)))
-        return looks + 1
+        return self.api.pause(looks, self.deadline, _LONGEST_PAUSE)
 
 
 _IN_THE_WAY = "Where nothing is read at all, streamkap.neon.readiness_info tells whether the signal table is published and writable."
@@ -223,9 +268,19 @@ def standing(answer: Any) -> Standing:
         if isinstance(item, dict)
     }
     ended = ("", *_COMPLETED, *_FAILED)
-    return Standing(
-        topics, bool(data.get("SnapshotRunning")) or any(status not in ended for status, _rest in topics.values())
-    )
+    is_running = bool(data.get("SnapshotRunning"))
+    return Standing(topics, is_running or any(status not in ended for status, _rest in topics.values()), is_running)
+
+
+def read_standing(api: StreamkapApi, source_id: str) -> Standing:
+    where = path("/sources/%s/metrics", source_id)
+    try:
+        return standing(api.get(where, time_type="latest", time_interval=1, time_unit="hour"))
+    except Failure as failure:
+        # There are none as long as nothing was captured.
+        if is_gone(failure):
+            return Standing()
+        raise
 
 
 def _problem(found: Mapping[str, Any] | None, named: str) -> Failure | None:

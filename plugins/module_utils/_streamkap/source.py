@@ -15,10 +15,19 @@ from typing import Any
 
 from .._errors import Failure
 from .._sql import listed
-from .fields import FIELDS, OPTION_OF, PUBLIC_KEY, check, is_secret
-from .told import BROKEN, CONNECTOR, PENDING, is_halted, settings
-
-PRESENT, ABSENT, PAUSED, RUNNING = STATES = ("present", "absent", "paused", "running")
+from .fields import FIELDS, OPTION_OF, PASSWORD_KEY, PUBLIC_KEY, check, is_secret, is_void
+from .plan import (
+    ABSENT,
+    PRESENT,
+    Plan,
+    plan_keys,
+    plan_new_state,
+    plan_removal,
+    plan_secrets,
+    plan_state,
+    plan_tags,
+)
+from .told import CONNECTOR, settings
 
 # Which database a source is of.
 _PLACE = ("database_hostname", "database_port", "database_dbname")
@@ -40,6 +49,7 @@ class Desired:
     :param config: further keys of the API.
     :param tags: None leaves them, an empty list clears them.
     :param adopt: whether a source of another database is taken over.
+    :param void: the keys that do not count, as Streamkap describes them.
     """
 
     name: str
@@ -51,6 +61,20 @@ class Desired:
     tags: list[str] | None = None
     kc_cluster_id: str | None = None
     adopt: bool = False
+    void: frozenset[str] = frozenset()
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {} if self.password is None else {PASSWORD_KEY: self.password}
+
+    def keys(self, defaults: bool) -> dict[str, Any]:
+        """What is asked for by the keys of the API: what is Streamkap's default, or all else."""
+        fields = {
+            FIELDS[option].key: FIELDS[option].sent(value)
+            for option, value in self.fields.items()
+            if FIELDS[option].same(value, FIELDS[option].default) is defaults
+        }
+        return fields if defaults else {**fields, **self.config}
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Desired:
@@ -71,6 +95,7 @@ class Desired:
                     hint="Leave out one of them.",
                 )
             fields[option] = value
+        _derive_switch(fields)
         hidden = sorted(key for key in config if is_secret(key))
         if hidden:
             raise Failure(
@@ -96,37 +121,11 @@ class Desired:
         return desired
 
 
-@dataclass
-class Plan:
-    """What is to be sent, and what comes of it.
-
-    :param made: whether the source is to be made.
-    :param config: the keys of ``config`` to send, with their values; None for what is left out from then on.
-    :param top: what is sent beside ``config``, besides the source's name.
-    :param password: whether the password is sent for its own sake.
-    :param action: what is done to the running source, if anything.
-    :param removed: whether the source is to be removed.
-    :param objections: what nobody has allowed, a sentence each and what to do about it.
-    """
-
-    made: bool = False
-    config: dict[str, Any] = field(default_factory=dict)
-    top: dict[str, Any] = field(default_factory=dict)
-    password: bool = False
-    action: str | None = None
-    removed: bool = False
-    before: dict[str, Any] = field(default_factory=dict)
-    after: dict[str, Any] = field(default_factory=dict)
-    objections: list[tuple[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def updates(self) -> bool:
-        return not self.made and bool(self.config or self.top or self.password)
-
-    @property
-    def changes(self) -> bool:
-        return self.made or self.updates or bool(self.action) or self.removed
+def _derive_switch(fields: dict[str, Any]) -> None:
+    """One of the two lists of columns says which of them is to count."""
+    given = [option for option in ("column_include_list", "column_exclude_list") if fields.get(option)]
+    if len(given) == 1:
+        fields.setdefault("column_include_list_toggled", given == ["column_include_list"])
 
 
 def plan(desired: Desired, found: Mapping[str, Any] | None, stored_password: str | None = None) -> Plan:
@@ -140,20 +139,22 @@ def plan(desired: Desired, found: Mapping[str, Any] | None, stored_password: str
         if desired.state != ABSENT:
             _plan_new(made, desired)
         return made
-    _check_kind(desired, found)
+    check_system(desired, found)
     known = settings(found)
     _plan_place(made, desired, known)
     if desired.state == ABSENT:
-        made.removed = True
-        made.before = {"name": desired.name, "status": found.get("connector_status")}
+        plan_removal(made, desired.name, found)
         return made
     plan_fields(made, desired, found, known)
-    if desired.password is not None and desired.update_password == "always" and desired.password != stored_password:
-        made.password = True
+    if desired.update_password == "always":
+        plan_secrets(made, desired.secrets, {PASSWORD_KEY: stored_password})
+    if made.secrets:
         made.before["database_password"], made.after["database_password"] = "another one", "new"
+    changed = {option for option in desired.fields if FIELDS[option].key in made.config}
     if made.updates and not made.objections:
-        _check_together(desired, {**known, **desired.fields}, set(desired.fields))
-    _plan_action(made, desired, found)
+        _check_together(desired, {**known, **desired.fields}, changed)
+    made.warnings.extend(_doubts({option: desired.fields[option] for option in changed}))
+    plan_state(made, desired.state, "source", desired.name, found)
     return made
 
 
@@ -170,64 +171,45 @@ def _plan_new(made: Plan, desired: Desired) -> None:
     made.made = True
     made.config = {FIELDS[option].key: FIELDS[option].sent(value) for option, value in desired.fields.items()}
     made.config.update(desired.config)
+    made.warnings.extend(_doubts(desired.fields))
     made.after = {"name": desired.name, **desired.fields, **desired.config}
     for name in ("tags", "kc_cluster_id"):
         if getattr(desired, name) is not None:
             made.top[name] = made.after[name] = getattr(desired, name)
-    if desired.state == PAUSED:
-        made.action = "pause"
-        made.after["state"] = PAUSED
+    plan_new_state(made, desired.state)
 
 
 def plan_fields(made: Plan, desired: Desired, found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    told = found.get("config") or {}
+    whole = {**known, **desired.fields}
     for option, value in desired.fields.items():
         is_field = FIELDS[option]
         now = known.get(option)
         same = is_field.same(now, value)
+        is_behind = is_void(option, whole) or is_field.key in desired.void
+        if not same and is_field.meant(told.get(is_field.key)) is None and is_behind:
+            same = True
+            made.warnings.append(
+                "%s does not count by the other options, and Streamkap does not keep it: it was left alone." % option
+            )
         made.before[option], made.after[option] = now, now if same else value
         if same:
             continue
         if is_field.once and not made.objections:
             raise Failure(
-                "The source %s has %s: %s, and %s is asked for. Streamkap takes that only when a source is made."
-                % (desired.name, option, now, value),
+                "The source %s has %s: %s, and %s is asked for. This module gives that only when a source is made, because changes would "
+                "be lost in between." % (desired.name, option, now, value),
                 hint="Leave it as it is. Or remove the source (state: absent) and make it anew, which reads from the new %s what comes "
                 "from then on: order a snapshot for what was before." % option.partition("_")[0],
             )
         made.config[is_field.key] = is_field.sent(value)
-    told = found.get("config") or {}
-    for key, value in desired.config.items():
-        now = told.get(key)
-        same = _loosely(now) == _loosely(value)
-        made.before[key], made.after[key] = now, now if same else value
-        if not same:
-            made.config[key] = value
-    tags = sorted(set(found.get("tags") or []))
-    if desired.tags is not None:
-        made.before["tags"], made.after["tags"] = tags, sorted(set(desired.tags))
-        if tags != made.after["tags"]:
-            made.top["tags"] = made.after["tags"]
+    plan_keys(made, desired.config, told, desired.void)
+    plan_tags(made, desired.tags, found)
     if desired.kc_cluster_id is not None:
         cluster = found.get("kc_cluster_id") or ""
         made.before["kc_cluster_id"], made.after["kc_cluster_id"] = cluster, desired.kc_cluster_id
         if cluster != desired.kc_cluster_id:
             made.top["kc_cluster_id"] = desired.kc_cluster_id
-
-
-def _plan_action(made: Plan, desired: Desired, found: Mapping[str, Any]) -> None:
-    status, wanted = found.get("connector_status"), found.get("desired_state")
-    halted = is_halted(found)
-    if desired.state == PAUSED and not halted:
-        made.action = "pause"
-    elif desired.state == RUNNING and halted:
-        made.action = "resume"
-    elif desired.state == RUNNING and wanted == PENDING:
-        made.action = "deploy"
-    # A source that is told something new is started with it.
-    elif desired.state == RUNNING and status == BROKEN and not made.updates:
-        made.action = "restart"
-    if made.action:
-        made.before["state"], made.after["state"] = str(status).lower(), desired.state
 
 
 def _plan_place(made: Plan, desired: Desired, known: Mapping[str, Any]) -> None:
@@ -275,19 +257,12 @@ def _host(name: Any) -> str:
     return _POOLER.sub(r"\1\2", str(name or "").strip().rstrip(".")).lower()
 
 
-def _check_kind(desired: Desired, found: Mapping[str, Any]) -> None:
+def check_system(desired: Desired, found: Mapping[str, Any]) -> None:
     if found.get("connector") != CONNECTOR:
         raise Failure(
             "Streamkap's source %s is one of %s, not of %s." % (desired.name, found.get("connector"), CONNECTOR),
             hint="Choose another name.",
         )
-
-
-def _loosely(value: Any) -> Any:
-    """A value of a key that is not known here, which the API may tell in another type than it takes."""
-    if value is None or value == "":
-        return None
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # What may be told to be wrong without asking anybody
@@ -314,24 +289,31 @@ def _check_names(fields: Mapping[str, Any]) -> None:
                 % (option, len(name.encode()), _LONGEST_NAME),
                 hint="Give the name as PostgreSQL has it.",
             )
-    signal = fields.get("signal_data_collection_schema_or_database")
-    if signal is not None and not (signal.endswith("." + _SIGNAL_TABLE) and signal != "." + _SIGNAL_TABLE):
-        raise Failure(
-            "signal_data_collection_schema_or_database is %s, and Streamkap takes the full path of a table called %s."
-            % (signal, _SIGNAL_TABLE),
-            hint="Write schema.%s, for example streamkap.%s." % (_SIGNAL_TABLE, _SIGNAL_TABLE),
-        )
-    heartbeat = fields.get("heartbeat_data_collection_schema_or_database")
-    if heartbeat is not None and heartbeat.endswith(".streamkap_heartbeat"):
-        raise Failure(
-            "heartbeat_data_collection_schema_or_database is %s, and Streamkap takes the schema of the table alone."
-            % heartbeat,
-            hint="Write %s." % heartbeat.rpartition(".")[0],
-        )
     bare = [table for table in fields.get("table_include_list") or [] if "." not in table]
     if bare:
         raise Failure(
             "table_include_list holds tables without their schema: %s." % listed(bare), hint="Write schema.table."
+        )
+
+
+def _doubts(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What is not as Streamkap's documentation has it, and may be right all the same: its own tools have had other forms."""
+    signal = fields.get("signal_data_collection_schema_or_database")
+    if signal and "." not in signal:
+        yield (
+            "signal_data_collection_schema_or_database is %s, a schema alone, which older versions of Streamkap took. Newer ones take the "
+            "full path of the table, %s.%s." % (signal, signal, _SIGNAL_TABLE)
+        )
+    elif signal and not signal.endswith("." + _SIGNAL_TABLE):
+        yield (
+            "signal_data_collection_schema_or_database is %s. By Streamkap's documentation it recognizes no signal table that is not "
+            "called %s." % (signal, _SIGNAL_TABLE)
+        )
+    heartbeat = fields.get("heartbeat_data_collection_schema_or_database")
+    if heartbeat and heartbeat.endswith(".streamkap_heartbeat"):
+        yield (
+            "heartbeat_data_collection_schema_or_database is %s, and Streamkap takes the schema of the table alone: %s."
+            % (heartbeat, heartbeat.rpartition(".")[0])
         )
 
 
@@ -369,14 +351,10 @@ def _contradictions(whole: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
             "snapshot_read_only is false, and %s is not set, without which there are no snapshots then." % signal,
             "Give the full path of the signal table, for example streamkap.%s." % _SIGNAL_TABLE,
         )
-    if whole["column_include_list"] and whole["column_exclude_list"]:
-        yield (
-            ("column_include_list", "column_exclude_list"),
-            "it has both column_include_list and column_exclude_list, and Streamkap takes one of them.",
-            "Empty the other one ([]).",
-        )
-    for option, toggled in (("column_include_list", False), ("column_exclude_list", True)):
-        if whole[option] and whole["column_include_list_toggled"] is toggled:
+    lists = ("column_include_list", "column_exclude_list")
+    for option, toggled in zip(lists, (False, True)):
+        # Of two lists, as the Terraform provider takes them, the one counts.
+        if whole[option] and whole["column_include_list_toggled"] is toggled and not all(whole[name] for name in lists):
             yield (
                 (option, "column_include_list_toggled"),
                 "column_include_list_toggled is %s, and then %s does not count." % (str(toggled).lower(), option),
