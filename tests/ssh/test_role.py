@@ -154,7 +154,7 @@ def test_a_file_that_is_not_included_is_included_on_request_and_variables_may_be
             "ssh_tunnel_adopt": "false",
             "ssh_tunnel_host": "bastion.example.com",
             "ssh_tunnel_port": "2222",
-            "ssh_tunnel_sshd": SSHD,
+            "ssh_tunnel_sshd": str(SSHD),
             "ssh_tunnel_sshd_config": str(bastion.config),
             "ssh_tunnel_drop_in": str(bastion.drop_in),
             "ssh_tunnel_add_include": "true",
