@@ -29,7 +29,7 @@ if [ $# = 0 ]; then
     lint ruff check
     lint ruff format --check
     lint yamllint --strict .
-    lint shellcheck --external-sources --source-path=SCRIPTDIR tests/*.sh extensions/molecule/*.sh .ci/run
+    lint shellcheck --external-sources --source-path=SCRIPTDIR tests/*.sh extensions/molecule/*.sh roles/*/files/*.sh .ci/run
     lint antsibull-changelog lint
 fi
 lint ansible --version
