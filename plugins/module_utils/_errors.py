@@ -71,7 +71,7 @@ _CONFLICTS = {
 _OVERTAKEN = ("concurrently", "could not find tuple for", "cache lookup failed for", "could not open relation with OID")
 
 _HINTS = {
-    "25006": "The server is read-only: connect to the primary.",
+    "25006": "On a standby: connect to the primary. A provider may also make a server read-only, when its disk is full or while it moves.",
     "2BP01": "Remove what depends on it first.",
     "42501": "Run as the owner of the object, as a member of that role, or as an administrator who may.",
     "53100": "The server's disk is full.",

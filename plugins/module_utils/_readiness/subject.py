@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from .._connection_errors import WRONG_PASSWORD
 from .._engine import Line, OtherSide
 from .._resources._catalog import BY_NAME, Relation
 from .._server import Server
@@ -65,6 +66,8 @@ class Connector:
     def __init__(self, side: OtherSide) -> None:
         seen = side.seen or {"acts_as": None, "settings": {}, "answers": [], "withheld": []}
         self.refused = side.refused
+        self.has_wrong_password = side.refused_sqlstate == WRONG_PASSWORD
+        self.refused_hint = side.refused_hint
         self.used_password = side.used_password
         self.walsender = side.walsender
         self.unanswered = side.unanswered
