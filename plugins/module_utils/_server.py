@@ -15,6 +15,7 @@ LOOK = """json_build_object(
     'version', current_setting('server_version_num')::int,
     'database', current_database(),
     'user', current_user,
+    'session_user', session_user,
     'in_recovery', pg_is_in_recovery(),
     'wal_level', current_setting('wal_level'),
     'neon_project', current_setting('neon.project_id', true),
@@ -36,6 +37,7 @@ class Server:
     :param version: server_version_num, 170011 for 17.11. The printed version is no number on Neon.
     :param neon_project: Neon's project id, None on any other server.
     :param neon_privileged: whether the current role is a member of neon_superuser or of its like.
+    :param session_user: the role that has logged in; ``user`` is another one after SET ROLE.
     :param pid: the process that serves this session. What libpq takes for it may be a number of a proxy's.
     :param lock_holders: connections and prepared transactions that there may be; the lock table has room for
         ``max_locks_per_transaction`` objects for each.
@@ -55,6 +57,7 @@ class Server:
     max_locks_per_transaction: int = 64
     lock_holders: int = 100
     pid: int = 0
+    session_user: str = ""
 
     @property
     def lock_room(self) -> int:

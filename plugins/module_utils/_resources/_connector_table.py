@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, guarded, ident, idents, literal
@@ -181,7 +181,7 @@ class ConnectorTable(ABC):
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         if seen["table"]:
             self._check_shape(seen["table"])
         return self._plan_absent(seen) if self.state == "absent" else self._plan_present(seen)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
@@ -330,7 +330,7 @@ class Grant:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         if server.version < _MAINTAIN_SINCE and any("MAINTAIN" in (given or []) for given in self.given.values()):
             raise Failure(
                 "The privilege MAINTAIN came with PostgreSQL 17, and the server is %d." % server.major,

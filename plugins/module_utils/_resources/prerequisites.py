@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._engine import Plan, Resource, Stages, Together
+from .._engine import Logins, Plan, Resource, Stages, Together
 from .._errors import Failure
 from .._server import Server
 from .grant import Grant
@@ -112,11 +112,13 @@ class Prerequisites(Stages):
         if slot:
             stages["slot"] = _slot(slot, publication)
         super().__init__(stages)
+        self.roles = (connector_user, connector_role)
         self.own = [table.table for table in own.values()]
         # Otherwise the publication names schemas, or the tables of which the partitions are captured.
         self.names_captured = publication_scope == "tables" and publish_via_partition_root
 
-    def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
+    def plans(self, seen: Any, server: Server, logins: Logins | None) -> dict[str, Plan]:
+        self._check_own_role(server)
         identities = self.parts.get("replica_identities")
         if identities:
             becoming = identities.plan(seen["replica_identities"], server, logins).after
@@ -124,6 +126,18 @@ class Prerequisites(Stages):
             published = with_full_identity(seen["published"]["publication"], full)
             seen = {**seen, "published": {"publication": published}}
         return super().plans(seen, server, logins)
+
+    def _check_own_role(self, server: Server) -> None:
+        """Fail before the administrator's password is replaced, or its role made a group."""
+        user, _role = self.roles
+        if server.session_user not in self.roles:
+            return
+        its = "the connector's user" if server.session_user == user else "the connector's group role"
+        raise Failure(
+            "%s cannot be %s: it is the role that this task logs in as, and could not log in with its password any more."
+            % (server.session_user, its),
+            hint="Name a role of the connector's own, which is created where it does not exist. Nothing was changed.",
+        )
 
     def describe(self, seen: Any) -> dict[str, Any]:
         """The tables by their names only: there may be many thousands."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
@@ -401,7 +401,7 @@ class Publication:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         catalog = self._catalog(seen)
         current = catalog.publication
         if self.state == "absent":

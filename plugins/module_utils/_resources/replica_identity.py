@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, listed, literal
@@ -155,7 +155,7 @@ class ReplicaIdentity:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         self._check_exist(seen)
         chosen = self._chosen(seen)
         if self.index:

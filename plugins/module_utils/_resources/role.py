@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from .. import _password
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import Secret, Statement, array, check_name, guarded, ident, idents, listed, literal
@@ -190,6 +190,7 @@ class Role:
         comment: str | None,
         reassign_owned_to: str | None,
         used_elsewhere: str,
+        if_own: str = "refuse",
     ) -> None:
         """See the module's documentation. None is what was not given.
 
@@ -202,12 +203,14 @@ class Role:
         self.replication = replication
         self.bypassrls = bypassrls
         self.password = password
-        self.always = update_password == "always"
+        self.always = update_password != "on_create"
+        self.sets_unknown = update_password == "force"
         self.member_of = [check_name(group, "role") for group in sorted(set(member_of or []))]
         self.connection_limit = connection_limit
         self.comment = comment
         self.heir = reassign_owned_to if reassign_owned_to is None else check_name(reassign_owned_to, "role")
         self.keeps_used_elsewhere = used_elsewhere == "keep"
+        self.may_be_own = if_own == "allow"
         self._check_options()
 
     def _check_options(self) -> None:
@@ -291,7 +294,7 @@ class Role:
         # An expired password is refused whether it is right or not.
         return [] if role["verifier"] or role["expired"] else [(self.name, self.password)]
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         if self.state == "present":
             return self._plan_present(seen, server, logins)
         return self._plan_absent(seen["role"], server) if seen["role"] else Plan()
@@ -307,7 +310,7 @@ class Role:
             "member_of": role["member_of"] if role else [],
         }
 
-    def _plan_present(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def _plan_present(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         role = seen["role"]
         aspects = list(self._aspects(seen, server, logins))
         changing = {aspect.name: aspect for aspect in aspects if aspect.before != aspect.after}
@@ -330,6 +333,8 @@ class Role:
         if "comment" in changing:
             comment = literal(self.comment) if self.comment else "NULL"
             plan.statements.append(Statement("COMMENT ON ROLE %s IS %s" % (ident(self.name), comment)))
+        if role and self.password is not None:
+            plan.warnings += self._password_warnings(role, logins)
         if role and role["expired"] and self.login:
             plan.warnings.append(
                 "The password of the role %s expired at %s: nobody can log in with it. ALTER ROLE %s VALID UNTIL 'infinity' ends that."
@@ -337,7 +342,7 @@ class Role:
             )
         return plan
 
-    def _aspects(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Iterator[_Aspect]:
+    def _aspects(self, seen: Any, server: Server, logins: Logins | None) -> Iterator[_Aspect]:
         """What the options speak of, as it is and as it is to be."""
         role = seen["role"] or _NEW
         # Before 16 whether it inherits is no matter of a membership, but of the role.
@@ -355,7 +360,10 @@ class Role:
             word = " BYPASSRLS" if self.bypassrls else " NOBYPASSRLS"
             yield _Aspect("bypassrls", role["bypassrls"], self.bypassrls, (word,))
         if self.password is not None:
-            if self._password_fits(seen["role"], logins):
+            fits = self._password_fits(seen["role"], logins)
+            if isinstance(fits, _password.UnknownPassword) and not self.sets_unknown:
+                yield _Aspect("password", "not known", "not known")
+            elif fits is True:
                 yield _Aspect("password", "as given", "as given")
             else:
                 secret = self._password_to_send(self.password, seen, server)
@@ -375,7 +383,7 @@ class Role:
         may_set = _may_set("replication", server) and (not role or _may_alter(role, server))
         return _RDS_REPLICATION in seen["groups"] and not may_set
 
-    def _password_fits(self, role: dict[str, Any] | None, logins: dict[str, bool] | None) -> bool:
+    def _password_fits(self, role: dict[str, Any] | None, logins: Logins | None) -> bool | _password.UnknownPassword:
         if not role:
             return False
         if not self.always:
@@ -383,6 +391,15 @@ class Role:
         if role["verifier"]:
             return _password.verify(self.password or "", role["verifier"], self.name)
         return logins is None or role["expired"] or logins.get(self.name, False)
+
+    def _password_warnings(self, role: dict[str, Any], logins: Logins | None) -> Iterator[str]:
+        fits = self._password_fits(role, logins)
+        if isinstance(fits, _password.UnknownPassword) and not self.sets_unknown:
+            yield (
+                "Whether the password of the role %s is the given one is not known, and it stays as it is: its verifier may not be read, "
+                "and %s%s Run as a role that may read pg_authid to have it compared, or set it in any case: update_password: force, or "
+                "the playbook rotate_password."
+            ) % (self.name, fits.reason, " %s" % fits.hint if fits.hint else "")
 
     def _password_to_send(self, password: str, seen: Any, server: Server) -> Secret:
         if server.is_neon:  # it refuses verifiers
@@ -392,6 +409,12 @@ class Role:
     def _refusals(self, role: dict[str, Any] | None, changing: dict[str, _Aspect], server: Server) -> Iterator[Failure]:
         """What the current role may not do, or Neon would not take."""
         altering = [aspect.name for aspect in changing.values() if aspect.sql]
+        if role and role["session"] and not self.may_be_own and not {"password", "login"}.isdisjoint(changing):
+            yield Failure(
+                "The role %s is the one that this task logs in as: with another password, or without LOGIN, the next task could not."
+                % self.name,
+                hint="Name another role, or log in as another one. Where its own password is what is to be changed, set if_own: allow.",
+            )
         if not role:
             yield from self._creation_refusals(server)
         elif altering and not _may_alter(role, server) and not _is_own_password(role, altering, server):
