@@ -319,6 +319,9 @@ class Session:
         self.used_password: bool = pg.info.used_password
         # The process of the server that serves it.
         self.pid: int = pg.info.backend_pid
+        # The server reads a whole message in one way, before it executes the first statement of it.
+        if pg.get_parameter_status("standard_conforming_strings") == "off":
+            self._exchange(["SET standard_conforming_strings = on"])
 
     def reconnect(self, error: Any) -> None:
         """Go on with another connection.

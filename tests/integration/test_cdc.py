@@ -50,6 +50,22 @@ def test_teardown_takes_everything_back_and_the_second_changes_nothing(database:
     assert (second.rc, second.changed) == (0, 0), second.stdout
 
 
+@pytest.mark.newest_version
+def test_the_administrators_own_role_is_never_the_connectors(database: Database) -> None:
+    """With the module that setup begins with, that is test_the_administrators_own_role_is_refused_first."""
+    set_up(database)
+    verifiers = "SELECT rolname, rolpassword, rolcanlogin FROM pg_authid ORDER BY 1"
+    before = database.admin(verifiers)
+    given = VARIABLES | {"cdc_dsn": database.dsn, "cdc_user": neon.OWNER}
+    rotated = run_playbook("streamkap.neon.rotate_password", extra_vars=given | {"cdc_new_password": PASSWORD})
+    assert (rotated.rc, rotated.changed) == (2, 0)
+    assert f"The role {neon.OWNER} is the one that this task logs in as" in rotated.stdout
+    torn_down = run_playbook("streamkap.neon.teardown", extra_vars=given)
+    assert (torn_down.rc, torn_down.changed) == (2, 0)
+    assert f"The role {neon.OWNER} is the one that this task runs as" in torn_down.stdout
+    assert database.admin(verifiers) == before
+
+
 @pytest.mark.postgres(18)
 def test_teardown_waits_for_a_connector_that_was_just_stopped(database: Database) -> None:
     given = VARIABLES | {"cdc_dsn": database.dsn, "__cdc_pause": 1}

@@ -12,7 +12,7 @@ import pytest
 
 from support.hurting import PASSWORD, USER, lay_out_what_hurts, make_user_where_sql_cannot, variables
 from support.modules import run_module
-from support.neon import Database
+from support.neon import OWNER, Database
 from support.proxy import proxy
 
 Run = Callable[..., dict[str, object]]
@@ -109,6 +109,19 @@ def test_bad_input_is_named_and_nothing_is_sent(database: Database, run: Run, gi
     result = run("prerequisites", **{**WANTED, **given})
     assert said in result["msg"]
     assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
+
+
+@pytest.mark.newest_version
+@pytest.mark.parametrize("option", ["connector_user", "connector_role"])
+def test_the_administrators_own_role_is_refused_first(database: Database, run: Run, option: str) -> None:
+    with_login = "SELECT oid, rolpassword, rolcanlogin, rolreplication FROM pg_authid ORDER BY 1"
+    before = database.admin(with_login)
+    for given in ({}, {"session_role": "app_owner"}, {"schemas": ["no_such_schema"]}):
+        for check in (True, False):
+            result = run("prerequisites", check=check, **{**WANTED, option: OWNER, **given})
+            assert f"{OWNER} cannot be the connector's" in result["msg"]
+            assert "Nothing was changed." in result["msg"]
+    assert database.admin(with_login) == before
 
 
 def test_nothing_stays_when_the_last_of_the_transaction_is_refused(database: Database, run: Run) -> None:
