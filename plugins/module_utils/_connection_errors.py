@@ -277,23 +277,30 @@ CONNECTION_ERRORS = [
             "PostgreSQL stores.",
         ),
         (
-            "no encryption",
-            False,
-            "28000",
-            "The server's pg_hba.conf does not let this role in from here without encryption: set ssl_mode: require, or add"
-            " a line for it.",
-        ),
-        (
             "pg_hba.conf rejects",
             False,
             "28000",
-            "A line of the server's pg_hba.conf refuses this role from here: let the line before it let it in.",
+            "A line of the server's pg_hba.conf refuses this user from here: let the line before it let it in.",
+        ),
+        # With ssl_mode prefer the server has refused both.
+        (
+            "SSL encryption",
+            False,
+            "28000",
+            "The server's pg_hba.conf does not let this user in from here: add a line for it.",
+        ),
+        (
+            "no encryption",
+            False,
+            "28000",
+            "The server's pg_hba.conf does not let this user in from here without encryption: set ssl_mode: require, or add"
+            " a line for it.",
         ),
         (
             "pg_hba.conf",
             False,
             "28000",
-            "The server's pg_hba.conf does not let this role in from here: add a line for it.",
+            "The server's pg_hba.conf does not let this user in from here: add a line for it.",
         ),
         (
             "is not allowed to connect to this endpoint",

@@ -82,7 +82,8 @@ def connector_login(it: Subject) -> Outcome:
     if it.connector.refused and not it.connector.has_wrong_password:
         return failed(
             it.connector.refused,
-            it.connector.refused_hint or "Remove what the server names here. Whether the password is right is not known.",
+            it.connector.refused_hint
+            or "Remove what the server names here. Whether the password is right is not known.",
             objects=[it.options.user],
         )
     if it.connector.refused:
