@@ -112,6 +112,22 @@ def test_bad_input_is_named_and_nothing_is_sent(database: Database, run: Run, gi
 
 
 @pytest.mark.newest_version
+def test_names_with_two_quotes_are_quoted_once(database: Database, run: Run) -> None:
+    name = """o''n""e$$l\\%s"""
+    quoted = '"%s"' % name.replace('"', '""')
+    database.sql(f"CREATE SCHEMA {quoted}; CREATE TABLE {quoted}.{quoted} (id int PRIMARY KEY)")
+    own = {"connector_user": f"{name} user", "connector_role": f"{name} role", "publication": name}
+    given = {**WANTED, **own, "schemas": [name]}
+    assert run("prerequisites", **given, signal_schema=name)["changed"]
+    assert run("prerequisites", **given, signal_schema=name)["queries"] == []
+    tables = {
+        table: f"{quoted}.streamkap_{table.removesuffix('_table')}" for table in ("signal_table", "heartbeat_table")
+    }
+    looked = run("readiness_info", **given, **tables)
+    assert looked["ready"], looked
+
+
+@pytest.mark.newest_version
 @pytest.mark.parametrize("option", ["connector_user", "connector_role"])
 def test_the_administrators_own_role_is_refused_first(database: Database, run: Run, option: str) -> None:
     with_login = "SELECT oid, rolpassword, rolcanlogin, rolreplication FROM pg_authid ORDER BY 1"

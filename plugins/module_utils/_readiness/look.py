@@ -461,9 +461,9 @@ def _connector_table(
     # Who writes the column, and in which time zone, is not known: of the readings the youngest is taken.
     freshest = (
         "SELECT least(abs(extract(epoch FROM localtimestamp - max(last_update)::timestamp)),"
-        " abs(extract(epoch FROM now() AT TIME ZONE ''UTC'' - max(last_update)::timestamp)))::bigint::text AS found FROM %s"
+        " abs(extract(epoch FROM now() AT TIME ZONE 'UTC' - max(last_update)::timestamp)))::bigint::text AS found FROM %s"
         % name.sql
-    ).replace("''", "'")
+    )
     dated = (
         " AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'last_update'"
         " AND a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype))"
