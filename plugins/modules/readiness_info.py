@@ -75,6 +75,12 @@ options:
         until O(statement_timeout). So it is left out unless asked for. Needs O(connector_password).
     type: bool
     default: false
+  bypassrls:
+    description:
+      - Whether to judge the connector's user as if it had C(BYPASSRLS), which a later task is about to give it. Row-level security is then
+        no matter.
+    type: bool
+    default: false
   connector_running:
     description:
       - Whether the connector is to be running by now, so that it is a critical failure when nobody reads from the slot.
@@ -436,6 +442,7 @@ def main() -> None:
             "signal_table": {"type": "str", "default": "streamkap.streamkap_signal"},
             "heartbeat_table": {"type": "str", "default": "streamkap.streamkap_heartbeat"},
             "read_slot": {"type": "bool", "default": False},
+            "bypassrls": {"type": "bool", "default": False},
             "connector_running": {"type": "bool", "default": False},
             "slot_before": {"type": "dict"},
             "max_round_trip": {"type": "int", "default": 250},

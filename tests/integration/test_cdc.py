@@ -66,6 +66,22 @@ def test_the_administrators_own_role_is_never_the_connectors(database: Database)
     assert database.admin(verifiers) == before
 
 
+@pytest.mark.newest_version
+def test_row_security_of_the_connectors_tables_is_no_obstacle_to_bypassing_it(database: Database) -> None:
+    """As where an event trigger enables it for every new table."""
+    set_up(database)
+    database.sql(
+        "ALTER TABLE streamkap.streamkap_signal ENABLE ROW LEVEL SECURITY; ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY;"
+        "ALTER TABLE streamkap.streamkap_heartbeat ENABLE ROW LEVEL SECURITY; CREATE TABLE app.more (id int PRIMARY KEY)"
+    )
+    given = VARIABLES | {"cdc_dsn": database.dsn}
+    refused = run_playbook("streamkap.neon.setup", extra_vars=given)
+    assert (refused.rc, refused.changed) == (2, 0)
+    assert "cdc_bypassrls: true" in refused.stdout
+    allowed = run_playbook("streamkap.neon.setup", extra_vars=given | {"cdc_bypassrls": True})
+    assert (allowed.rc, allowed.changed) == (0, 1), allowed.stdout
+
+
 @pytest.mark.postgres(18)
 def test_teardown_waits_for_a_connector_that_was_just_stopped(database: Database) -> None:
     given = VARIABLES | {"cdc_dsn": database.dsn, "__cdc_pause": 1}

@@ -65,7 +65,11 @@ _OBJECT = """
       'passed_on', x.passed_on,
       'refused', CASE WHEN NOT pg_has_role({owner}, 'USAGE') THEN (
           SELECT json_agg(p) FROM unnest({privileges}) AS p
-           WHERE NOT has_{kind}_privilege({oid}, p || ' WITH GRANT OPTION')) END"""
+           WHERE NOT has_{kind}_privilege({oid}, p || ' WITH GRANT OPTION')) END,
+      -- By PUBLIC, which any role is a member of, also one that is yet to be created, or by membership.
+      'reached', CASE WHEN NOT pg_has_role({owner}, 'USAGE') THEN (
+          SELECT json_agg(p) FROM unnest({privileges}) AS p
+           WHERE has_{kind}_privilege(coalesce((SELECT g.oid FROM g), 0::oid), {oid}, p)) END"""
 
 # The partitions of an excluded table are excluded with it: its rows are in them.
 _LOOK = """
@@ -431,6 +435,8 @@ class Grant:
         # Its owner may do anything with it, and was not granted that.
         if not row.get("owned"):
             lacks, surplus = self._difference(kind, held, held, meant)
+            # What cannot be granted need not be, where the role has it anyway.
+            lacks -= frozenset(row.get("refused") or ()) & frozenset(row.get("reached") or ())
         if self._speaks_of(kind) and (lacks or surplus or (held and meant)):
             return _Object(kind, name, sql, schema, held, lacks, surplus, row)
         return None
@@ -483,7 +489,7 @@ class Grant:
                 "%s may not grant" % server.user,
                 [text for each in objects for text in _ungrantable(each)],
                 "Run as the owner (session_role), or GRANT the owner to %s, or have the owner GRANT the privilege to %s "
-                "WITH GRANT OPTION, or leave it out (exclude_tables)." % (server.user, server.user),
+                "WITH GRANT OPTION, or leave it out: %s." % (server.user, server.user, _ways_to_leave_out(objects)),
             ),
             (
                 "%s may not alter the default privileges of" % server.user,
@@ -603,6 +609,17 @@ def _ungrantable(each: _Object) -> Iterator[str]:
     refused = each.lacks.intersection(each.seen.get("refused") or [])
     if refused:
         yield "%s on %s (owner %s)" % (", ".join(sorted(refused)), each, each.seen["owner"])
+
+
+def _ways_to_leave_out(objects: list[_Object]) -> str:
+    """The options that do not ask for it, as the modules and the role cdc call them."""
+    options = {
+        "DATABASE": "a privilege by database_privileges (in the role cdc cdc_database_privileges)",
+        "SCHEMA": "a privilege by schema_privileges (in the role cdc cdc_schema_privileges)",
+        "TABLE": "a table by exclude_tables (in the role cdc cdc_exclude_tables)",
+    }
+    kinds = {each.kind for each in objects if any(_ungrantable(each))}
+    return listed(words for kind, words in options.items() if kind in kinds)
 
 
 def _granted_by_others(each: _Object) -> Iterator[str]:
