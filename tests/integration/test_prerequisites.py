@@ -111,6 +111,17 @@ def test_bad_input_is_named_and_nothing_is_sent(database: Database, run: Run, gi
     assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
 
 
+@pytest.mark.postgres(14, 18)
+def test_the_schema_public_of_the_servers_owner_can_be_captured(database: Database, run: Run) -> None:
+    """PostgreSQL 14 lets everybody use it and create tables in it; on newer ones the database's owner did so."""
+    database.admin("ALTER SCHEMA public OWNER TO cloud_admin; GRANT USAGE, CREATE ON SCHEMA public TO public")
+    database.sql("CREATE TABLE public.t (id int PRIMARY KEY)")
+    given = {**WANTED, "schemas": ["public"]}
+    assert run("prerequisites", **given).get("changed")
+    assert run("prerequisites", **given)["queries"] == []
+    assert run("readiness_info", connector_user=USER, connector_password=PASSWORD, schemas=["public"])["ready"]
+
+
 @pytest.mark.newest_version
 def test_names_with_two_quotes_are_quoted_once(database: Database, run: Run) -> None:
     name = """o''n""e$$l\\%s"""
