@@ -387,7 +387,7 @@ def test_a_role_without_rights_is_told_all_that_it_lacks(database: Database, run
         **{**READ, "default_privileges_for": ["app_owner"]},
         dsn=database.dsn_as("nobody", "Nobody-1-of-the-tests"),
     )
-    assert len(failed["problems"]) == 1 + 2 + 6 + 2
+    assert len(failed["problems"]) == 2 + 6 + 2
 
 
 def test_what_has_been_granted_already_never_fails(database: Database, run: Run) -> None:

@@ -22,6 +22,7 @@ from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
+from . import _row_filter
 from ._catalog import BY_NAME, KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
 
 # As PostgreSQL orders them, and all of them is its default.
@@ -85,6 +86,7 @@ SELECT json_build_object(
               LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid AND a.backend_type = 'walsender'
              WHERE s.database = current_database() AND s.plugin = 'pgoutput' AND s.wal_status IS DISTINCT FROM 'lost'),
   'row_filters', {row_filters},
+  'row_filter_rules', {row_filter_rules},
   'relations', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
       'oid', c.oid::bigint,
       'schema', n.nspname,
@@ -259,6 +261,8 @@ class _Catalog:
         self.by_oid = {relation.oid: relation for relation in relations}
         self.by_name = {relation.name: relation for relation in relations}
         self.answers = {(answer["relation"], answer["about"]): answer for answer in seen["row_filters"]}
+        rules = seen.get("row_filter_rules")
+        self.rules = _row_filter.RowFilterRules(rules) if rules else None
         self.publication = self._publication(seen["publication"]) if seen["publication"] else None
 
     def _publication(self, row: dict[str, Any]) -> _Published:
@@ -351,7 +355,7 @@ class Publication:
             self._check_options()
 
     def questions(self, version: int) -> list[str]:
-        filtered = [table for table in self.tables.values() if table.where is not None]
+        filtered = self._filtered
         if not filtered or version < 150000:
             return []
         body = _QUESTIONS.format(
@@ -361,6 +365,10 @@ class Publication:
             key=KEY,
         )
         return ["DO %s" % literal(body)]
+
+    @property
+    def _filtered(self) -> list[_Table]:
+        return [table for table in self.tables.values() if table.where is not None]
 
     def look(self, version: int) -> str:
         self._read = None
@@ -387,6 +395,12 @@ class Publication:
             row_filters="current_setting('streamkap_neon.row_filters')::json"
             if self.questions(version)
             else "'[]'::json",
+            row_filter_rules=_row_filter.LOOK.format(
+                functions=array(_row_filter.function_names([table.condition for table in self._filtered])),
+                tables=pairs(table.name for table in self._filtered),
+            )
+            if self.questions(version)
+            else "NULL::json",
             keys=KEYS.format(of="meant"),
             of_extension=OF_EXTENSION,
             **by_version,
@@ -418,6 +432,10 @@ class Publication:
         plan.before = self._shown(current) if current else {}
         plan.after = self._shown(target)
         plan.statements = list(self._statements(target, catalog, server))
+        if self._filtered:
+            plan.hints["0A000"] = "It is about the row filter of %s." % " or ".join(
+                str(table.name) for table in self._filtered
+            )
         readers, _unknown = self._readers(seen)
         if readers and not current:
             plan.warnings.append(
@@ -594,7 +612,8 @@ class Publication:
         if wrong:
             raise Failure(
                 "Not everything can be published as named. %s" % " ".join(wrong),
-                hint="Only permanent tables can be published, and a row filter is one SQL expression over the table's columns.",
+                hint="Only permanent tables can be published, and a row filter is one SQL expression over the table's columns, of types, "
+                "operators and immutable functions that are PostgreSQL's own.",
             )
 
     def _misfits(self, table: _Table, target: _Published, catalog: _Catalog, server: Server) -> Iterator[str]:
@@ -623,6 +642,13 @@ class Publication:
             yield "The row filter of %s is more than one expression." % table.name
         elif "error" in answer:
             yield "The row filter of %s is refused: %s." % (table.name, answer["error"])
+        elif "plan" in answer and catalog.rules:
+            published = catalog.publication and catalog.publication.tables.get(table.name)
+            refusal = catalog.rules.find_refusal(table.condition, answer["plan"], table.name.schema, table.name.name)
+            if refusal and not _is_same(
+                replace(table, columns=None), published and replace(published, columns=None), catalog
+            ):
+                yield "The row filter of %s is refused: %s." % (table.name, refusal)
 
     def _with_identities(self, target: _Published, catalog: _Catalog, plan: Plan) -> _Published:
         """The target without the tables that are to be skipped.
