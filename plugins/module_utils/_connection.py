@@ -367,6 +367,9 @@ class Session:
             "SET LOCAL idle_in_transaction_session_timeout = '%ds'" % self._connection.statement_timeout,
             *self.patience,
         ]
+        if self.version >= 170000:
+            # It would end the session without a word that reaches the client. Each statement has its own limit.
+            settings.append("SET LOCAL transaction_timeout = 0")
         if self._connection.session_role:
             settings.append("SET LOCAL ROLE %s" % ident(self._connection.session_role))
         return settings

@@ -369,7 +369,7 @@ def test_what_may_not_be_granted_is_named_with_its_owner_before_anything_changes
         run,
         "neondb_owner may not grant: USAGE on schema strange (owner stranger), SELECT on table app.customers (owner stranger), "
         "SELECT on table app.products (owner stranger), SELECT on table strange.t (owner cloud_admin).",
-        "GRANT the owner to neondb_owner",
+        'GRANT "cloud_admin", "stranger" TO "neondb_owner"',
         **{**READ, "schemas": ["app", "billing", "strange"]},
     )
     assert len(failed["problems"]) == 4
@@ -414,7 +414,7 @@ def test_an_owner_whose_future_tables_cannot_be_covered_is_a_warning(database: D
     result = run("grant", **READ)
     assert result["changed"]
     assert [warning.split(" and may not")[0] for warning in result["warnings"]] == [
-        f"reading will lack SELECT on tables that {owner} makes in app, billing: neondb_owner is no member of {owner}"
+        f"reading will lack SELECT on tables that {owner} makes in app, billing: neondb_owner does not have the rights of {owner}"
         for owner in ("cloud_admin", "stranger")
     ]
     assert 'Run this task as stranger (session_role), or GRANT "stranger" TO "neondb_owner".' in result["warnings"][1]

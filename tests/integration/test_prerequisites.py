@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -120,6 +121,70 @@ def test_the_schema_public_of_the_servers_owner_can_be_captured(database: Databa
     assert run("prerequisites", **given).get("changed")
     assert run("prerequisites", **given)["queries"] == []
     assert run("readiness_info", connector_user=USER, connector_password=PASSWORD, schemas=["public"])["ready"]
+
+
+@pytest.mark.postgres(14, 18)
+def test_an_owner_whose_rights_are_not_inherited_is_told_with_what_helps(database: Database) -> None:
+    """On PostgreSQL 16 and newer a membership WITH INHERIT FALSE, before a role that does not inherit."""
+    inherit = database.server.major >= 16
+    database.admin(
+        "CREATE ROLE stranger; ALTER TABLE app.orders OWNER TO stranger; CREATE ROLE admin_of_app LOGIN CREATEROLE REPLICATION"
+        f" PASSWORD '{PASSWORD}' {'' if inherit else 'NOINHERIT'}; GRANT {OWNER}, pg_read_all_data TO admin_of_app;"
+        f"GRANT ALL ON DATABASE {database.name} TO admin_of_app;"
+        f"GRANT stranger TO admin_of_app {'WITH INHERIT FALSE' if inherit else ''}"
+    )
+    dsn = database.dsn_as("admin_of_app", PASSWORD)
+    for module, options in [
+        ("publication", {"name": "p", "tables": ["app.orders"]}),
+        ("replica_identity", {"tables": ["app.orders"], "identity": "full"}),
+        ("grant", {"role": "stranger_too", "tables": ["app.orders"], "table_privileges": ["SELECT"]}),
+    ]:
+        refused = run_module(module, dsn=dsn, **options)
+        remedy = re.search(
+            r"GRANT [^;.)]*TO \"admin_of_app\"( WITH INHERIT TRUE|; ALTER ROLE \"admin_of_app\" INHERIT)",
+            refused["msg"],
+        )
+        assert remedy, refused["msg"]
+    assert "stranger" in remedy[0]
+    database.admin(remedy[0])
+    database.sql("CREATE ROLE stranger_too")
+    assert run_module("grant", dsn=dsn, role="stranger_too", tables=["app.orders"], table_privileges=["SELECT"]).get(
+        "changed"
+    )
+
+
+@pytest.mark.postgres(16, 17, 18)
+@pytest.mark.newest_version
+def test_a_publication_of_the_connectors_is_told_with_what_helps(database: Database, run: Run) -> None:
+    """As Debezium makes one by itself."""
+    assert run("prerequisites", **WANTED, publication="other")["changed"]
+    database.admin(
+        f"CREATE PUBLICATION streamkap_pub FOR TABLE app.orders; ALTER PUBLICATION streamkap_pub OWNER TO {USER}"
+    )
+    refused = run("prerequisites", **WANTED)
+    assert f"The publication streamkap_pub belongs to {USER}." in refused["msg"]
+    (remedy,) = re.findall(r"may, run (GRANT .* WITH INHERIT TRUE);", refused["msg"])
+    # It has created the user, and so may.
+    database.sql(remedy)
+    assert run("prerequisites", **WANTED).get("changed")
+
+
+@pytest.mark.postgres(18)
+def test_a_full_identity_with_a_generated_column_is_told_with_what_helps(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE TABLE app.generated (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED);"
+        "ALTER TABLE app.generated REPLICA IDENTITY FULL"
+    )
+    refused = run("prerequisites", **WANTED)
+    assert (
+        "app.generated (its replica identity has the generated column twice, which is not published)" in refused["msg"]
+    )
+    assert "would fail in the application once these tables are published" in refused["msg"]
+    assert "identity: default" in refused["msg"]
+    assert "publish_generated_columns = stored" in refused["msg"]
+    assert "Give each a primary key" not in refused["msg"]
+    assert run("replica_identity", tables=["app.generated"], identity="default")["changed"]
+    assert run("prerequisites", **WANTED).get("changed")
 
 
 @pytest.mark.newest_version

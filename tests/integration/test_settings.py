@@ -107,6 +107,20 @@ def test_replica_identity_and_signal_are_written(database: Database, dsn: str) -
     assert database.sql("SELECT count(*) FROM streamkap.streamkap_signal") == [(1,)]
 
 
+@pytest.mark.postgres(17, 18)
+@pytest.mark.newest_version
+def test_the_administrators_transaction_timeout_ends_nothing(database: Database) -> None:
+    """The server ends the session by it, and the client does not hear why."""
+    database.admin(
+        f"ALTER ROLE {OWNER} IN DATABASE {database.name} SET transaction_timeout = '150ms';"
+        "CREATE FUNCTION public.slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.4); END';"
+        "CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.slow()"
+    )
+    result = run_module("signal_table", dsn=database.dsn)
+    assert result.get("changed"), result
+    assert not result["warnings"]
+
+
 @pytest.mark.newest_version
 def test_a_standby_is_told_before_anything_is_sent(standby: Database) -> None:
     standby_dsn = standby.dsn

@@ -488,13 +488,21 @@ class Grant:
             (
                 "%s may not grant" % server.user,
                 [text for each in objects for text in _ungrantable(each)],
-                "Run as the owner (session_role), or GRANT the owner to %s, or have the owner GRANT the privilege to %s "
-                "WITH GRANT OPTION, or leave it out: %s." % (server.user, server.user, _ways_to_leave_out(objects)),
+                "Run as the owner (session_role), or let a role that may run %s, or have the owner GRANT the privilege to %s "
+                "WITH GRANT OPTION, or leave it out: %s."
+                % (
+                    server.grant_membership(
+                        *sorted({each.seen["owner"] for each in objects if any(_ungrantable(each))})
+                    ),
+                    server.user,
+                    _ways_to_leave_out(objects),
+                ),
             ),
             (
                 "%s may not alter the default privileges of" % server.user,
                 [each.name for each in defaults if not each.may and (each.surplus or (each.lacks and self.owners))],
-                "Run as that owner (session_role), or GRANT it to %s." % server.user,
+                "Run as that owner (session_role), or let a role that may run %s."
+                % server.grant_membership(*sorted({each.owner for each in defaults if not each.may})),
             ),
             (
                 "Only its grantor can take back",
@@ -523,8 +531,8 @@ class Grant:
                 uncovered.setdefault(default.owner, []).append(default)
         for owner, places in uncovered.items():
             yield (
-                "%s will lack %s on tables that %s makes in %s: %s is no member of %s and may not alter its default "
-                "privileges. Run this task as %s (session_role), or GRANT %s TO %s."
+                "%s will lack %s on tables that %s makes in %s: %s does not have the rights of %s and may not alter its default "
+                "privileges. Run this task as %s (session_role), or let a role that may run %s."
             ) % (
                 self.role,
                 ", ".join(sorted(frozenset().union(*(place.lacks for place in places)))),
@@ -533,8 +541,7 @@ class Grant:
                 server.user,
                 owner,
                 owner,
-                ident(owner),
-                ident(server.user),
+                server.grant_membership(owner),
             )
 
     def _out_of_reach(self, seen: Any) -> Iterator[str]:

@@ -684,9 +684,12 @@ class Publication:
 
     def _without_keyless(self, target: _Published, keyless: list[_Keyless], plan: Plan) -> _Published:
         """What keyless_tables says about tables whose updates would fail."""
-        failing = "updates and deletes fail in the application while these tables are published"
+        failing = "updates and deletes would fail in the application once these tables are published"
         if self.keyless_tables == "include":
-            plan.warnings.append("As asked for, %s: %s." % (failing, listed(keyless)))
+            plan.warnings.append(
+                "As asked for, updates and deletes fail in the application while these tables are published: %s."
+                % listed(keyless)
+            )
             return target
         wholesale = [
             table
@@ -700,8 +703,12 @@ class Publication:
                 problem = "keyless_tables: skip can leave no table out of %s: %s." % (option, listed(wholesale))
             raise Failure(
                 problem,
-                hint="Give each a primary key or a replica identity (streamkap.neon.replica_identity). "
-                + ("%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip."),
+                hint=" ".join(
+                    [
+                        *_identity_remedies(keyless, self.name),
+                        "%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip.",
+                    ]
+                ),
                 keyless_tables=[str(table.relation.name) for table in keyless],
             )
         plan.warnings.append("Left out, because %s: %s." % (failing, listed(keyless)))
@@ -750,7 +757,7 @@ class Publication:
         if current and current != target and not seen["publication"]["mine"]:
             yield (
                 "The publication %s belongs to %s." % (self.name, current.owner),
-                "Run as %s, or as a member of it." % current.owner,
+                self._owner_remedy(current.owner, server),
             )
         yield from self._superuser_refusals(current, target, server)
         standing = current.tables if current else {}
@@ -763,11 +770,18 @@ class Publication:
             yield (
                 "Adding a table takes its owner: %s."
                 % listed("%s of %s" % (table.name, table.owner) for table in foreign),
-                "Run as a member of every owner (GRANT %s TO the current role), or as a superuser."
-                % idents(sorted({table.owner for table in foreign})),
+                "Let a role that may run %s, or run as a superuser."
+                % server.grant_membership(*sorted({table.owner for table in foreign})),
             )
         if seen["owner"] and target.owner != (current.owner if current else server.user):
             yield from self._owner_refusals(target, seen["owner"], server)
+
+    def _owner_remedy(self, owner: str, server: Server) -> str:
+        """Also for one that belongs to the connector's user, because Debezium has created it."""
+        return (
+            "Let %s, or a superuser, run ALTER PUBLICATION %s OWNER TO %s; or let a role that may, as the one that has created %s may, run "
+            "%s; or run as %s."
+        ) % (owner, ident(self.name), ident(server.user), owner, server.grant_membership(owner), owner)
 
     def _superuser_refusals(
         self, current: _Published | None, target: _Published, server: Server
@@ -919,7 +933,7 @@ class Publication:
         if not seen["publication"]["mine"]:
             raise Failure(
                 "The current role may not drop the publication %s, which %s owns." % (self.name, current.owner),
-                hint="Run as %s, or as a member of it." % current.owner,
+                hint=self._owner_remedy(current.owner, server),
             )
         # To drop it locks its entries, which can only be fewer.
         room = max(server.lock_room - len(current.schemas), 0)
@@ -1096,6 +1110,30 @@ def _narrowness(table: _Table, governing: Relation, relation: Relation, catalog:
         if governing is not relation:
             whose = "the replica identity of every partition"
         yield "The row filter of %s uses columns that are not in %s." % (table.name, whose)
+
+
+def _identity_remedies(keyless: list[_Keyless], publication: str) -> list[str]:
+    """What helps, by what is wrong with the tables' identities."""
+    hidden = [table.relation for table in keyless if table.relation.unpublished]
+    remedies = []
+    if len(hidden) < len(keyless):
+        remedies.append("Give each a primary key or a replica identity (streamkap.neon.replica_identity).")
+    full = [relation.name for relation in hidden if relation.identity == "f"]
+    if full:
+        remedies.append(
+            "%s: with a primary key without a generated column take that as the replica identity (streamkap.neon.replica_identity, "
+            "identity: default), or else a unique index without one (identity: index)." % listed(full)
+        )
+    if len(full) < len(hidden):
+        remedies.append(
+            "A replica identity with a generated column needs another index (streamkap.neon.replica_identity, identity: index)."
+        )
+    if hidden:
+        remedies.append(
+            "Stored generated columns can be published: ALTER PUBLICATION %s SET (publish_generated_columns = stored)."
+            % ident(publication)
+        )
+    return remedies
 
 
 def _by_name(tables: Iterable[_Table]) -> list[_Table]:

@@ -161,7 +161,7 @@ class ReplicaIdentity:
         if self.index:
             self._check_index(chosen)
         due = {name: row for name, row in chosen.items() if self._differs(row)}
-        self._check_owners(due)
+        self._check_owners(due, server)
         self._check_updates_go_on(due)
         return Plan(
             statements=[
@@ -235,13 +235,14 @@ class ReplicaIdentity:
                 "Only tables have a replica identity, and these are none: %s." % listed(others), hint="Leave them out."
             )
 
-    def _check_owners(self, due: dict[QualifiedName, dict[str, Any]]) -> None:
+    def _check_owners(self, due: dict[QualifiedName, dict[str, Any]], server: Server) -> None:
         foreign = {name: row["owner"] for name, row in due.items() if not row["mine"]}
         if foreign:
             raise Failure(
                 "Only its owner may change a table's replica identity: %s."
                 % listed("%s of %s" % (name, owner) for name, owner in foreign.items()),
-                hint="Run as a member of every owner (%s), or as a superuser." % listed(sorted(set(foreign.values()))),
+                hint="Run as a member of every owner (%s), or as a superuser."
+                % server.grant_membership(*sorted(set(foreign.values()))),
             )
 
     def _check_updates_go_on(self, due: dict[QualifiedName, dict[str, Any]]) -> None:
