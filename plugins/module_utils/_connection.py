@@ -23,7 +23,7 @@ from typing import Any, Callable, TypeVar
 from ._blockers import Watch
 from ._connection_errors import NO_PASSWORD_SUPPLIED, TOO_MANY_CONNECTIONS, WRONG_PASSWORD, ConnectionRefused
 from ._connection_string import check_parameters, parse_connection_string
-from ._errors import Failure, is_loss, loss
+from ._errors import NOT_UTF8_HINT, Failure, is_loss, loss
 from ._password import UnknownPassword, generate
 from ._sql import MASK, SHORTEST_MASKED, ident
 from ._streamkap.fields import is_secret
@@ -432,7 +432,10 @@ class Session:
     def _exchange(self, statements: list[str]) -> Any:
         with self._pg.cursor() as cursor:
             cursor.execute(";\n".join(statements))
-            row = cursor.fetchone() if cursor.description else None
+            try:
+                row = cursor.fetchone() if cursor.description else None
+            except UnicodeDecodeError:
+                raise Failure("The server has answered with what is not UTF-8.", hint=NOT_UTF8_HINT) from None
             return row and row[0]
 
     def roll_back(self) -> None:

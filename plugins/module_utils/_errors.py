@@ -13,6 +13,7 @@ server's language. The exception to that is Neon's control plane, whose refusals
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ._text import printable
@@ -86,6 +87,12 @@ _HINTS = {
 
 UNCHANGED = "Nothing was changed."
 
+NOT_UTF8_HINT = (
+    "A name or a text in this database, or a comment on a role, which all databases share, has bytes that are not of the database's "
+    "encoding. psql finds it with SET client_encoding = 'SQL_ASCII'; SELECT oid, relname FROM pg_class WHERE relname ~ '[^ -~]', and so in pg_roles, "
+    "pg_namespace and pg_attribute: rename it. A database of the encoding SQL_ASCII lets every client write as it likes."
+)
+
 
 def _is_conflict(error: Any) -> bool:
     """Whether a psycopg2 error may only mean that another session was faster.
@@ -131,6 +138,7 @@ def from_server(
     hints = [
         diag.message_hint,
         waiting and waiting.hint,
+        _encoding_hint(error.pgcode, primary),
         _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode),
     ]
     # A detail has a line for each object that it is about.
@@ -151,6 +159,19 @@ def _sentences(*sentences: str | None) -> str:
 
 def _queries(statements: list[str] | None) -> dict[str, Any]:
     return {"queries": statements} if statements else {}
+
+
+def _encoding_hint(sqlstate: str | None, message: str) -> str | None:
+    """What a character is that PostgreSQL tells by its bytes."""
+    if sqlstate == "22021":
+        return NOT_UTF8_HINT
+    if sqlstate != "22P05":
+        return None
+    octets = bytes(int(octet, 16) for octet in re.findall(r"\b0x([0-9a-f]{2})\b", message))
+    return (
+        "The database's encoding has no such character%s: choose names, and texts such as comments and row filters, without it."
+        % (" as %s" % octets.decode(errors="replace") if octets else "")
+    )
 
 
 def _neon_hint(message: str) -> str | None:

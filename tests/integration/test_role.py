@@ -196,6 +196,28 @@ def test_password_is_tried_where_no_verifier_can_be_read(database: Database) -> 
     assert run_module("role", dsn=dsn, name="r", password=PASSWORD)["role"]["password_set"] is None
 
 
+@pytest.mark.newest_version
+def test_databases_of_other_encodings_agree_on_a_comment(database: Database) -> None:
+    """All databases share it, in the encoding of that from which it was written."""
+    others = []
+    for encoding in ("LATIN1", "SQL_ASCII"):
+        name = f"{database.name}_{encoding.lower()}"
+        database.server.maintain(
+            f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
+        )
+        others.append(Database(database.server, name))
+    latin, ascii_only = others
+    assert run_module("role", dsn=latin.dsn, name="r", comment="f\u00fcr alle")["changed"]
+    for each in (database, latin, ascii_only, database):
+        unchanged(run_module("role", dsn=each.dsn, name="r", comment="f\u00fcr alle"))
+    # In a database where it cannot be read, another comment is not guessed.
+    for each in (database, ascii_only):
+        told = run_module("role", dsn=each.dsn, name="r", comment="gr\u00fcn")["msg"]
+        assert "rename it" in told or "not of the database's encoding" in told
+    lacking = run_module("role", dsn=latin.dsn, name="r \u20ac")
+    assert "has no such character as \u20ac" in lacking["msg"]
+
+
 # What refuses a login for another reason than the password, with what of its remedy is told.
 OTHER_REASONS = {
     "no CONNECT": (

@@ -11,6 +11,7 @@ Who may do what to a role changed in PostgreSQL 16: https://www.postgresql.org/d
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
@@ -22,6 +23,21 @@ from .._sql import Secret, Statement, array, check_name, guarded, ident, idents,
 
 # RDS and its like have no REPLICATION to give; membership in this role serves instead.
 _RDS_REPLICATION = "rds_replication"
+
+# Of the databases of one server; those that are used most.
+_ENCODINGS = (
+    "utf-8",
+    "latin-1",
+    "iso8859-15",
+    "iso8859-2",
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "koi8-r",
+    "euc-jp",
+    "euc-kr",
+    "gb2312",
+)
 
 _SCRAM_ITERATIONS = 4096  # what servers use that do not have the setting
 _MOST_CONNECTIONS = 2**31 - 1
@@ -46,7 +62,7 @@ SELECT json_build_object(
       'connection_limit', r.rolconnlimit,
       'valid_until', r.rolvaliduntil,
       'expired', coalesce(r.rolvaliduntil < now(), false),
-      'comment', shobj_description(r.oid, 'pg_authid'),
+      'comment', {comment},
       'verifier', {verifier},
       'member_of', (SELECT coalesce(json_agg(json_build_object(
                         'role', g.rolname, 'admin', m.admin, 'inherit', m.inherit, 'set', m.set) ORDER BY g.rolname), '[]')
@@ -270,6 +286,7 @@ class Role:
         return _LOOK.format(
             name=name,
             first_oid=_FIRST_OID_OF_USERS,
+            comment=self._look_comment(),
             verifier=guarded(readable, literal(verifier), "verifier"),
             inherit="bool_or(inherit_option)" if has_options else "r.rolinherit",
             set="bool_or(set_option)" if has_options else "true",
@@ -277,6 +294,15 @@ class Role:
             groups=array([*self.member_of, _RDS_REPLICATION]),
             left=self._look_left(has_options) if self.state == "absent" else "NULL",
         )
+
+    def _look_comment(self) -> str:
+        """The comment is shared by all databases, in the encoding of that from which it was written; md5 is of its bytes."""
+        found = "shobj_description(r.oid, 'pg_authid')"
+        if not self.comment or self.comment.isascii():
+            return found
+        encoded = {_encode(self.comment, encoding) for encoding in _ENCODINGS} - {None}
+        sums = array(sorted(hashlib.md5(text, usedforsecurity=False).hexdigest() for text in encoded))
+        return "CASE WHEN md5(%s) = ANY (%s) THEN %s ELSE %s END" % (found, sums, literal(self.comment), found)
 
     def _look_left(self, has_options: bool) -> str:
         acls = [_ACL.format(of=of, catalog=catalog, acl=acl, owner=owner) for of, catalog, acl, owner in _ACLS]
@@ -628,6 +654,13 @@ def _heir_obstacles(name: str, heir: dict[str, Any], server: Server) -> Iterator
             "The role %s may not own what it is to get: it has no CREATE on %s." % (name, ", ".join(heir["lacks"])),
             hint="; ".join("GRANT CREATE ON %s TO %s" % (what, ident(name)) for what in heir["lacks"]) + ".",
         )
+
+
+def _encode(text: str, encoding: str) -> bytes | None:
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        return None
 
 
 def _may_set(attribute: str, server: Server) -> bool:
