@@ -220,11 +220,20 @@ class Connection:
         """
         personal = ("sslcert", "sslkey", "sslpassword", "passfile", "options")
         parameters = {key: value for key, value in self.parameters.items() if key not in personal}
-        options = self.parameters.get("options") or os.environ.get("PGOPTIONS")
-        if options:
-            parameters["options"] = _SESSION_OPTIONS.sub("", str(options)).strip()
+        if self._options:
+            parameters["options"] = _SESSION_OPTIONS.sub("", self._options).strip()
         parameters.update(user=user, password=password)
         return replace(self, parameters=parameters, session_role=None, awaits_free_connection=False)
+
+    @property
+    def _options(self) -> str:
+        return str(self.parameters.get("options") or os.environ.get("PGOPTIONS") or "")
+
+    @property
+    def own_settings(self) -> frozenset[str]:
+        """The names of the settings that are made for this session alone."""
+        options = [re.match(r"(?:-c\s*|--)([\w.-]+)", text) for text in _SESSION_OPTIONS.findall(self._options)]
+        return frozenset(option[1].lower().replace("-", "_") for option in options if option)
 
     def look_beside(self, query: str) -> Any:
         """Ask from a second session while a first one waits: the one value of the query, or None when there is no answer to be had."""
@@ -307,6 +316,7 @@ class Session:
         self.Error = psycopg2.Error
         self.probe_password = connection.probe_password
         self.as_user = connection.as_user
+        self.own_settings = connection.own_settings
         self._use(pg)
 
     def _use(self, pg: Any) -> None:

@@ -203,11 +203,13 @@ class Line:
     """The administrator's connection.
 
     :param round_trip: milliseconds.
+    :param session_settings: the names of the settings that the connection options make for the administrator's session alone.
     """
 
     host: str
     encrypted: bool
     round_trip: float
+    session_settings: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -377,7 +379,12 @@ def _parts(name: str, resource: Resource, plan: Plan) -> Iterator[tuple[str, Res
 def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:
     """Look from both sides and judge. As many round trips for any number of tables, and nothing is written."""
     try:
-        line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
+        line = Line(
+            host=session.host,
+            encrypted=session.encrypted,
+            round_trip=session.round_trip(),
+            session_settings=session.own_settings,
+        )
         server, seen = _look(session, inspection)
     except Failure as failure:
         raise failure.adding(UNCHANGED) from None

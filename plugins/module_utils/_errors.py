@@ -89,8 +89,9 @@ UNCHANGED = "Nothing was changed."
 
 NOT_UTF8_HINT = (
     "A name or a text in this database, or a comment on a role, which all databases share, has bytes that are not of the database's "
-    "encoding. psql finds it with SET client_encoding = 'SQL_ASCII'; SELECT oid, relname FROM pg_class WHERE relname ~ '[^ -~]', and so in pg_roles, "
-    "pg_namespace and pg_attribute: rename it. A database of the encoding SQL_ASCII lets every client write as it likes."
+    "encoding. psql finds it with SET client_encoding = 'SQL_ASCII'; SELECT oid, relname FROM pg_class WHERE relname ~ '[^ -~]', "
+    "and so in pg_roles, pg_namespace and pg_attribute: rename it. A database of the encoding SQL_ASCII lets every client write as it "
+    "likes."
 )
 
 

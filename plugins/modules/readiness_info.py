@@ -290,6 +290,14 @@ captured:
   type: list
   elements: str
   sample: [app.orders, billing.invoices]
+captured_not_matched:
+  description:
+    - Those of RV(captured) whose names Debezium does not match as they stand, because its list of tables is one of regular expressions with
+      commas between. What Streamkap makes of such a name is not known.
+  returned: success
+  type: list
+  elements: str
+  sample: ['app.price, net']
 publication:
   description: The publication, or null when none was named.
   returned: success

@@ -188,6 +188,21 @@ def test_a_full_identity_with_a_generated_column_is_told_with_what_helps(databas
 
 
 @pytest.mark.newest_version
+def test_names_that_debezium_does_not_match_are_warned_of(database: Database, run: Run) -> None:
+    strange = ["a$b", "a+b", "price (net)", "price, net", "x|y"]
+    for name in [*strange, "do.t", "with blank", "ünï", 'quo"te']:
+        database.sql(f'CREATE TABLE app."{name.replace(chr(34), chr(34) * 2)}" (id int PRIMARY KEY)')
+    names = [f"app.{name}" for name in strange]
+    for check in (True, False, False):
+        result = run("prerequisites", check=check, **WANTED)
+        (warning,) = [each for each in result["warnings"] if "Debezium" in each]
+        assert f"does not match by their names: {', '.join(names)}. " in warning
+    assert result["prerequisites"]["captured_not_matched"] == names
+    assert set(names) < set(result["prerequisites"]["captured"])
+    assert run("readiness_info", connector_user=USER, schemas=["app"])["captured_not_matched"] == names
+
+
+@pytest.mark.newest_version
 def test_names_with_two_quotes_are_quoted_once(database: Database, run: Run) -> None:
     name = """o''n""e$$l\\%s"""
     quoted = '"%s"' % name.replace('"', '""')

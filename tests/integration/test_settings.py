@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import pytest
 
-from support import neon
 from support.hurting import PASSWORD, make_user_where_sql_cannot
 from support.modules import run_module
 from support.neon import OWNER, Database
@@ -140,16 +139,22 @@ def test_target_session_attrs_names_what_makes_the_session_read_only(database: D
 
 @pytest.mark.newest_version
 def test_the_connectors_options_are_those_of_the_servers(database: Database, run: Callable[..., dict]) -> None:
-    """What the administrator's DSN sets is no setting of the connector's session."""
+    """What the administrator's DSN or role sets is no setting of the connector's session."""
     make_user_where_sql_cannot(database.server)
     assert run("prerequisites", **WANTED)["changed"]
-    looked = run(
-        "readiness_info",
-        dsn=f"{database.dsn}?options={quote('-c statement_timeout=1234')}",
-        connector_user="streamkap_user",
-        connector_password=PASSWORD,
-        schemas=["app"],
-    )
-    checks = {check["id"]: check for check in looked["checks"]}
-    assert checks["statement_timeout"]["status"] == "pass", checks["statement_timeout"]
-    assert neon.OWNER not in str(checks["connector_login"])
+    database.admin(f"ALTER ROLE {OWNER} IN DATABASE {database.name} SET idle_in_transaction_session_timeout = '7s'")
+    options = {
+        "dsn": f"{database.dsn}?options={quote('-c statement_timeout=1234')}",
+        "connector_user": "streamkap_user",
+    }
+    for password, status in ((PASSWORD, "pass"), (None, "skipped")):
+        looked = run("readiness_info", **options, connector_password=password, schemas=["app"])
+        checks = {check["id"]: check for check in looked["checks"]}
+        for id in ("statement_timeout", "idle_in_transaction_timeout"):
+            assert checks[id]["status"] == status, checks[id]
+    assert "for the administrator's role or session alone" in checks["statement_timeout"]["reason"]
+    # What is set for the user, or for all of the database, is known.
+    database.admin(f"ALTER DATABASE {database.name} SET statement_timeout = '8s'")
+    checks = {check["id"]: check for check in run("readiness_info", **options, schemas=["app"])["checks"]}
+    assert checks["statement_timeout"]["status"] == "fail"
+    assert "statement_timeout is 8 s" in checks["statement_timeout"]["found"]

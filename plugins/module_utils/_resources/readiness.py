@@ -21,6 +21,7 @@ from .._readiness.check import CRITICAL, FAIL, INFO, PASS, SKIPPED, WARNING, Che
 from .._readiness.subject import Options, Subject, Table
 from .._server import Server
 from .._sql import QualifiedName, check_name
+from ._catalog import names_not_matched
 from .slot import SLOT_NAME
 
 AREAS = (
@@ -169,12 +170,14 @@ class Readiness:
         }
         counts["passed"] = sum(result["status"] == PASS for result in results)
         counts["skipped"] = sum(result["status"] == SKIPPED for result in results)
+        captured = _captured(subject, failures)
         return {
             "ready": not counts[CRITICAL],
             "counts": counts,
             "checks": results,
             "tables": _tables(subject, failures),
-            "captured": _captured(subject, failures),
+            "captured": captured,
+            "captured_not_matched": names_not_matched(captured),
             "publication": _publication(subject),
             "slot": _slot(subject),
             "connector": {"user": self.options.user, "looked": bool(other and not other.refused)},
