@@ -119,6 +119,21 @@ options:
     type: str
     choices: [refuse, allow]
     default: refuse
+  dropped_before:
+    description:
+      - What tasks before this one drop, so that a check of O(state=absent) does not count it as something that the role owns. A schema that
+        these modules have created goes with the last of its tables.
+      - In a real run it is gone by then.
+    type: dict
+    suboptions:
+      publications:
+        description: Names of publications.
+        type: list
+        elements: str
+      tables:
+        description: Names of tables, as V(schema.table).
+        type: list
+        elements: str
 seealso:
   - module: streamkap.neon.grant
     description: What the role may do in the database.
@@ -274,6 +289,13 @@ def main() -> None:
             "reassign_owned_to": {"type": "str"},
             "used_elsewhere": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
             "if_own": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
+            "dropped_before": {
+                "type": "dict",
+                "options": {
+                    "publications": {"type": "list", "elements": "str"},
+                    "tables": {"type": "list", "elements": "str"},
+                },
+            },
         },
     )
 

@@ -67,6 +67,25 @@ def test_the_administrators_own_role_is_never_the_connectors(database: Database)
 
 
 @pytest.mark.newest_version
+def test_teardown_is_planned_as_a_whole(database: Database) -> None:
+    """What Debezium has created belongs to the connector's user: a superuser drops it all, and who may not drops nothing."""
+    set_up(database)
+    database.admin(
+        f"ALTER PUBLICATION {PUBLICATION} OWNER TO {USER}; ALTER TABLE streamkap.streamkap_signal OWNER TO {USER};"
+        f"ALTER TABLE streamkap.streamkap_heartbeat OWNER TO {USER}; ALTER SCHEMA streamkap OWNER TO {USER}"
+    )
+    given = VARIABLES | {"cdc_dsn": database.dsn}
+    refused = run_playbook("streamkap.neon.teardown", extra_vars=given)
+    assert (refused.rc, refused.changed) == (2, 0), refused.stdout
+    assert database.admin("SELECT slot_name FROM pg_replication_slots") == [(SLOT,)]
+    gone = run_playbook("streamkap.neon.teardown", extra_vars=given | {"cdc_dsn": database.admin_dsn})
+    assert (gone.rc, gone.changed) == (0, 6), gone.stdout
+    assert "is read through" not in gone.stdout + gone.stderr
+    assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
+    assert database.admin("SELECT count(*) FROM pg_namespace WHERE nspname = 'streamkap'") == [(0,)]
+
+
+@pytest.mark.newest_version
 def test_row_security_of_the_connectors_tables_is_no_obstacle_to_bypassing_it(database: Database) -> None:
     """As where an event trigger enables it for every new table."""
     set_up(database)

@@ -317,6 +317,7 @@ class Publication:
     :param publish_via_partition_root: likewise.
     :param owner: likewise.
     :param exclusive: publish nothing else.
+    :param dropped_before: slots that are to be gone by the time that this one goes.
     """
 
     key = "publication"
@@ -335,6 +336,7 @@ class Publication:
         publish_via_partition_root: bool | None,
         owner: str | None,
         exclusive: bool,
+        dropped_before: list[str] | None = None,
     ) -> None:
         self._read: tuple[Any, _Catalog] | None = None
         self.name = check_name(name, "publication")
@@ -351,6 +353,7 @@ class Publication:
         self.via_root = publish_via_partition_root
         self.owner = None if owner is None else check_name(owner, "role")
         self.exclusive = exclusive
+        self.gone_slots = dropped_before or []
         if state == "present":
             self._check_options()
 
@@ -970,6 +973,8 @@ class Publication:
         sure: list[str] = []
         perhaps: list[str] = []
         for slot in seen["slots"]:
+            if slot["name"] in self.gone_slots:
+                continue
             names = _publication_names(slot["command"])
             if names is None:
                 (perhaps if seen["other_publications"] else sure).append(slot["name"])

@@ -19,7 +19,9 @@ from .. import _password
 from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
-from .._sql import Secret, Statement, array, check_name, guarded, ident, idents, listed, literal
+from .._sql import QualifiedName, Secret, Statement, array, check_name, guarded, ident, idents, listed, literal
+from ._catalog import pairs
+from ._connector_table import SCHEMA_COMMENT
 
 # RDS and its like have no REPLICATION to give; membership in this role serves instead.
 _RDS_REPLICATION = "rds_replication"
@@ -85,9 +87,23 @@ _GRANTOR = (
 # What dropping the role would leave behind or take along, from the catalog that DROP ROLE itself consults.
 _LEFT = """(
     WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database()),
+         -- What an earlier step will have dropped, with what goes along.
+         gone_tables AS (SELECT c.oid, c.relnamespace FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                          WHERE (n.nspname::text, c.relname::text) IN (SELECT * FROM unnest({gone_tables}))),
+         gone_relations AS (SELECT oid FROM gone_tables UNION
+                            SELECT s.objid FROM gone_tables t JOIN pg_depend s ON s.classid = 'pg_class'::regclass
+                               AND s.refclassid = 'pg_class'::regclass AND s.refobjid = t.oid AND s.deptype IN ('a', 'i')),
+         gone AS (SELECT 'pg_class'::regclass::oid AS classid, oid FROM gone_relations
+                  UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication WHERE pubname = ANY ({gone_publications})
+                  UNION ALL SELECT 'pg_namespace'::regclass, n.oid FROM pg_namespace n
+                   WHERE n.oid IN (SELECT relnamespace FROM gone_tables)
+                     AND obj_description(n.oid, 'pg_namespace') = {schema_comment}
+                     AND NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I')
+                                                              AND c.oid NOT IN (SELECT oid FROM gone_relations))),
          d AS (SELECT d.*, pg_describe_object(classid, objid, objsubid) AS what
                  FROM pg_shdepend d
-                WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND dbid IN (0, (SELECT oid FROM here))),
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND dbid IN (0, (SELECT oid FROM here))
+                  AND (classid, objid) NOT IN (SELECT classid, oid FROM gone)),
          owned AS (SELECT d.*, (pg_identify_object(classid, objid, objsubid)).schema
                      FROM d WHERE deptype = 'o' AND classid <> 'pg_default_acl'::regclass)
     SELECT json_build_object(
@@ -207,6 +223,7 @@ class Role:
         reassign_owned_to: str | None,
         used_elsewhere: str,
         if_own: str = "refuse",
+        dropped_before: dict[str, Any] | None = None,
     ) -> None:
         """See the module's documentation. None is what was not given.
 
@@ -227,6 +244,9 @@ class Role:
         self.heir = reassign_owned_to if reassign_owned_to is None else check_name(reassign_owned_to, "role")
         self.keeps_used_elsewhere = used_elsewhere == "keep"
         self.may_be_own = if_own == "allow"
+        gone = dropped_before or {}
+        self.gone_publications = [check_name(name, "publication") for name in gone.get("publications") or []]
+        self.gone_tables = [QualifiedName.parse(name) for name in gone.get("tables") or []]
         self._check_options()
 
     def _check_options(self) -> None:
@@ -311,6 +331,9 @@ class Role:
             acls=" UNION ALL ".join([*acls, _COLUMN_ACL]),
             set_role="'SET'" if has_options else "'MEMBER'",
             heir="NULL" if self.heir is None else literal(self.heir),
+            gone_tables=pairs(self.gone_tables),
+            gone_publications=array(self.gone_publications),
+            schema_comment=literal(SCHEMA_COMMENT),
         )
 
     def logins(self, seen: Any) -> list[tuple[str, str]]:
