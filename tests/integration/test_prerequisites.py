@@ -203,6 +203,7 @@ def test_names_that_debezium_does_not_match_are_warned_of(database: Database, ru
 
 
 @pytest.mark.newest_version
+@pytest.mark.postgres(16, 17, 18)
 def test_names_with_two_quotes_are_quoted_once(database: Database, run: Run) -> None:
     name = """o''n""e$$l\\%s"""
     quoted = '"%s"' % name.replace('"', '""')

@@ -121,15 +121,6 @@ def test_the_administrators_transaction_timeout_ends_nothing(database: Database)
 
 
 @pytest.mark.newest_version
-def test_a_standby_is_told_before_anything_is_sent(standby: Database) -> None:
-    standby_dsn = standby.dsn
-    refused = run_module("prerequisites", dsn=standby_dsn, **WANTED)
-    assert refused["sqlstate"] == "25006"
-    assert "The server is a read-only standby" in refused["msg"]
-    assert "Connect to the primary." in refused["msg"]
-
-
-@pytest.mark.newest_version
 def test_target_session_attrs_names_what_makes_the_session_read_only(database: Database) -> None:
     database.admin(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
     refused = run_module("signal_table", dsn=database.dsn + "?target_session_attrs=read-write")
