@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, TypeVar
 
 from ._blockers import Watch
-from ._connection_errors import NO_PASSWORD_SUPPLIED, TOO_MANY_CONNECTIONS, WRONG_PASSWORD, ConnectionRefused
+from ._connection_errors import NO_PASSWORD_SUPPLIED, WRONG_PASSWORD, ConnectionRefused
 from ._connection_string import check_parameters, parse_connection_string
 from ._errors import NOT_UTF8_HINT, Failure, is_loss, loss
 from ._password import UnknownPassword, generate
@@ -127,7 +127,7 @@ class Connection:
     :param connect_timeout: seconds in all, retries included.
     :param lock_timeout: seconds.
     :param statement_timeout: seconds.
-    :param awaits_free_connection: whether a limit of connections that is reached is worth another attempt.
+    :param awaits_limits: whether a limit of the role's or database's connections that is reached is worth another attempt.
     """
 
     parameters: dict[str, Any] = field(repr=False)
@@ -136,7 +136,7 @@ class Connection:
     lock_timeout: int
     statement_timeout: int
     warnings: list[str] = field(default_factory=list)
-    awaits_free_connection: bool = True
+    awaits_limits: bool = True
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Connection:
@@ -193,7 +193,7 @@ class Connection:
             raise Failure("Cannot connect%s: %s." % (within, refused.masked), refused.hint, refused.sqlstate) from None
 
     def _is_worth_another(self, refused: ConnectionRefused) -> bool:
-        return refused.transient and (self.awaits_free_connection or refused.sqlstate != TOO_MANY_CONNECTIONS)
+        return refused.transient and (self.awaits_limits or not refused.is_limited)
 
     def _persist(self, attempt: Callable[[float], T]) -> T:
         """Try again what may pass, with backoff, until ``connect_timeout`` is over.
@@ -223,7 +223,7 @@ class Connection:
         if self._options:
             parameters["options"] = _SESSION_OPTIONS.sub("", self._options).strip()
         parameters.update(user=user, password=password)
-        return replace(self, parameters=parameters, session_role=None, awaits_free_connection=False)
+        return replace(self, parameters=parameters, session_role=None, awaits_limits=False)
 
     @property
     def _options(self) -> str:

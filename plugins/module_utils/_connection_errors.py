@@ -16,7 +16,6 @@ import re
 from typing import Callable, NamedTuple
 
 WRONG_PASSWORD = "28P01"
-TOO_MANY_CONNECTIONS = "53300"
 # libpq's own words for a server that has asked for one.
 NO_PASSWORD_SUPPLIED = "no password supplied"
 
@@ -333,6 +332,8 @@ class ConnectionRefused(Exception):
         self.masked = " ".join(mask(message).split()).rstrip(".")
         known = _find_known_error(message)
         self.is_recognized = known is not None
+        # Other than the server's, the limit of a role or database may be 0, or used up by the connector itself.
+        self.is_limited = "too many connections for" in message
         self.transient = bool(known and known.transient)
         self.sqlstate = known and known.sqlstate
         self.hint = known and known.hint
