@@ -69,6 +69,8 @@ _SHORTEST_ATTEMPT = 2  # seconds: libpq takes no less
 # Settings of the server, the database or the role that change how the catalogs print names, values and expressions, how SQL is read, and
 # what a session may read. Of lc_messages only a superuser may, and nothing depends on it.
 _FIXED_SETTINGS = [
+    # The first of all, and not serializable: a look behind the advisory lock must see what was committed while it was waited for.
+    "SET LOCAL transaction_isolation = 'read committed'",
     "SET LOCAL search_path = pg_catalog, pg_temp",
     "SET LOCAL quote_all_identifiers = off",
     "SET LOCAL standard_conforming_strings = on",
@@ -405,8 +407,7 @@ class Session:
 
         They could not write if they wanted to, so when the connection is lost they are sent again through another.
         """
-        begin = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY"
-        return self._answered(lambda: self.send([begin, *self.settings, *statements]))
+        return self._answered(lambda: self.send([*self.settings, "SET LOCAL transaction_read_only = on", *statements]))
 
     def _answered(self, question: Callable[[], T]) -> T:
         """Only for what may be asked twice."""

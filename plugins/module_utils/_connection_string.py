@@ -222,11 +222,10 @@ def _find_problem_in_uri(text: str, stripped: str) -> tuple[str, str] | None:
         if uri.userinfo is None:
             return "%s, or no @ between user:password and the host" % what, "%s %s" % (_FORM, _ENCODE)
         return what, "%s %s" % (_FORM, _ENCODE)
-    password = unquote((uri.userinfo or "").partition(":")[2])
-    if _HIDDEN.fullmatch(password):
+    if _HIDDEN.fullmatch((uri.userinfo or "").partition(":")[2]):
         return (
             "has asterisks in place of the password",
-            "It was copied while the password was hidden: show it first, then copy again.",
+            "It was copied while the password was hidden: show it first, then copy again. A password of asterisks is written %2A%2A...",
         )
     if unknown:
         return _describe_unknown(unknown, is_behind_host=uri.userinfo is not None)

@@ -42,8 +42,8 @@ _OLDEST = 140000  # server_version_num
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
 
-# Whatever is the default of the server, the database or the role. A look behind the lock must see what was committed before it.
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# Whatever is the default of the server, the database or the role.
+_BEGIN = "BEGIN READ WRITE"
 
 # What ``_noted_query`` has found in this transaction; NULL without one.
 _NOTED = "nullif(current_setting('streamkap_neon.noted', true), '')::json"

@@ -81,6 +81,7 @@ WELL_FORMED = [
     "postgres://u:p@h:5432/db?sslmode=require&channel_binding=require",
     "postgresql://u:p%40%2F%25@h/db",
     "postgresql://u:p?x#y&z=:@h/db",
+    "postgresql://u:%2A%2A%2A%2A@h/db",
     "postgresql:///db?host=/tmp",
     "postgresql://",
     "postgresql://u@h:1,h2:2/db?target_session_attrs=any",
