@@ -83,6 +83,7 @@ def test_set_up_is_idempotent_and_taken_back(database: Database, dsn: str) -> No
     assert database.admin("SELECT count(*) FROM pg_namespace WHERE nspname = 'streamkap'") == [(0,)]
 
 
+@pytest.mark.newest_version
 @pytest.mark.postgres(15, 16, 17, 18)
 def test_row_filter_means_the_same_with_and_without_them(database: Database, dsn: str) -> None:
     options = {"name": "filtered", "tables": [{"name": "more.typed", "where": FILTER}]}
@@ -96,6 +97,7 @@ def test_row_filter_means_the_same_with_and_without_them(database: Database, dsn
     assert stored["columns"] == plain["columns"]
 
 
+@pytest.mark.newest_version
 def test_replica_identity_and_signal_are_written(database: Database, dsn: str) -> None:
     wanted = {**WANTED, "schemas": ["more"]}
     made = run_module("prerequisites", dsn=dsn, keyless_tables="replica_identity_full", slot="", **wanted)
