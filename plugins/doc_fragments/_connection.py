@@ -17,6 +17,8 @@ options:
       - The database to connect to, as a libpq connection URI C(postgresql://user:password@host:port/database?option=value)
         or as C(keyword=value) pairs
         (U(https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING)).
+      - In a URI a password with C(@), C(/), C(%) and the like is percent-encoded. A string with another driver's parameters or prefix,
+        with C(psql) or quotation marks around it, or with a line break at its end is refused by a sentence that says so, and is not quoted.
       - A given O(login_host) and its like win over the same part of it.
       - If not given, the environment variable E(NEON_DATABASE_URL) is used, then E(DATABASE_URL).
         Ansible writes the keyword C(environment) of a task into the command line of a module on another host, where all users of that

@@ -21,13 +21,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, TypeVar
 
 from ._blockers import Watch
-from ._errors import Failure, is_loss, loss
+from ._connection_errors import NO_PASSWORD_SUPPLIED, WRONG_PASSWORD, ConnectionRefused
+from ._connection_string import check_parameters, parse_connection_string
+from ._errors import NOT_UTF8_HINT, Failure, is_loss, loss
+from ._password import UnknownPassword, generate
 from ._sql import MASK, SHORTEST_MASKED, ident
 from ._streamkap.fields import is_secret
 
 try:
     import psycopg2
-    from psycopg2.extensions import parse_dsn
     from psycopg2.extras import LogicalReplicationConnection
 
     PSYCOPG2_IMPORT_ERROR = None
@@ -54,11 +56,33 @@ _SECRET = ("password", "sslpassword", "oauth_client_secret", "scram_client_key",
 
 _NEON_HOST = re.compile(r"ep-[^.]+\.(?:[^.]+\.)*neon\.[a-z]+\.?", re.IGNORECASE)
 _POOLER = re.compile(r"^([^.]+)-pooler\.", re.IGNORECASE)
-_CONNECTION_STRING = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
+_CONNECTION_STRING = re.compile(r"postgres(?:ql)?:/", re.IGNORECASE)
+# user:password@host
+_USER_AND_HOST = re.compile(r"[^@]+@")
+# What a session begins with, among what a proxy reads in the same parameter, such as endpoint=ID.
+_SESSION_OPTIONS = re.compile(r"(?<!\S)(?:-c\s*|--)(?:\\.|\S)*", re.DOTALL)
 
 _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 2.0  # seconds
 _SHORTEST_ATTEMPT = 2  # seconds: libpq takes no less
+
+# Settings of the server, the database or the role that change how the catalogs print names, values and expressions, how SQL is read, and
+# what a session may read. Of lc_messages only a superuser may, and nothing depends on it.
+_FIXED_SETTINGS = [
+    # The first of all, and not serializable: a look behind the advisory lock must see what was committed while it was waited for.
+    "SET LOCAL transaction_isolation = 'read committed'",
+    "SET LOCAL search_path = pg_catalog, pg_temp",
+    "SET LOCAL quote_all_identifiers = off",
+    "SET LOCAL standard_conforming_strings = on",
+    "SET LOCAL transform_null_equals = off",
+    "SET LOCAL DateStyle = ISO",
+    "SET LOCAL IntervalStyle = postgres",
+    "SET LOCAL bytea_output = hex",
+    "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL row_security = on",
+    "SET LOCAL check_function_bodies = on",
+    "SET LOCAL client_min_messages = notice",
+]
 
 # SQLSTATEs of lock_timeout and statement_timeout.
 _GIVEN_UP = ("55P03", "57014")
@@ -72,141 +96,6 @@ _REST = """SELECT set_config('lock_timeout', rest::text, true), set_config('stat
 # How often a session connects anew to ask once more what was not answered. Who loses every connection is better told so.
 _LOSSES = 2
 
-# libpq tells no SQLSTATE of a connection that was refused, so its words have to do. Each: what it says, whether it may pass,
-# its SQLSTATE, what to do.
-_REFUSALS = [
-    (
-        "Connection refused",
-        True,
-        None,
-        "Check the host and the port, and that the server runs and may be reached from here.",
-    ),
-    ("No such file or directory", True, None, "No server listens on that socket: give login_host, or a dsn."),
-    (
-        "timeout expired",
-        True,
-        None,
-        "Check the host and the port, and that no firewall or IP allow list drops the connection.",
-    ),
-    (
-        "timed out",
-        True,
-        None,
-        "Check the host and the port, and that no firewall or IP allow list drops the connection.",
-    ),
-    ("Temporary failure in name resolution", True, None, "Check the name server."),
-    ("server closed the connection unexpectedly", True, None, "Check that a PostgreSQL server listens on that port."),
-    ("Connection reset by peer", True, None, "Check that a PostgreSQL server listens on that port."),
-    ("could not receive data from server", True, None, "Check what is between here and the server."),
-    ("could not send", True, None, "Check what is between here and the server."),
-    ("SSL SYSCALL error", True, None, "Check what is between here and the server."),
-    ("unexpected eof while reading", True, None, "Check what is between here and the server."),
-    ("terminating connection due to", True, "57P01", "The server is stopping: run again later."),
-    ("the database system is", True, "57P03", "The server is starting or stopping: run again later."),
-    ("too many clients already", True, "53300", "Close some connections, or raise max_connections."),
-    ("remaining connection slots are reserved", True, "53300", "Close some connections, or raise max_connections."),
-    ("endpoint is disabled", False, None, "Enable the endpoint in Neon's console or by its API."),
-    (
-        "requested endpoint could not be found",
-        False,
-        None,
-        "Check the endpoint's ID, which is the first part of the host, in Neon's console.",
-    ),
-    (
-        "Couldn't connect to compute node",
-        True,
-        None,
-        "Neon's compute did not start: check its state in Neon's console.",
-    ),
-    ("Control plane request failed", True, None, "Neon's control plane did not answer: run again later."),
-    ("Failed to acquire permit", True, None, "Neon's proxy has too many connections waiting: run again later."),
-    (
-        "channel binding",
-        False,
-        None,
-        "The server has not proven that it knows the password, or TLS is not used: check the host and ssl_mode. A server whose pg_hba.conf "
-        "asks for something else than scram-sha-256 cannot prove it.",
-    ),
-    (
-        "root certificate file",
-        False,
-        None,
-        "Name the file of the authorities that are trusted in ca_cert, readable and in PEM format.",
-    ),
-    (
-        "does not match host name",
-        False,
-        None,
-        "Connect by a name that the certificate is of. If that name does not resolve here, give the address by connect_params: "
-        "{hostaddr: ADDRESS}.",
-    ),
-    (
-        "certificate verify failed",
-        False,
-        None,
-        "The server's certificate is not to be trusted: check the host, that ca_cert holds the authority that signed it, and that neither "
-        "has expired.",
-    ),
-    (
-        "server does not support SSL",
-        False,
-        None,
-        "The server takes no TLS, which ssl_mode asks for: switch it on there, or check the host and the port.",
-    ),
-    (
-        "requires a valid client certificate",
-        False,
-        "28000",
-        "Give a certificate of the client's in ssl_cert, and its key in ssl_key. libpq passes over a certificate that does not exist.",
-    ),
-    (
-        "certificate authentication failed",
-        False,
-        "28000",
-        "The certificate in ssl_cert is of somebody else: it must be of the user who logs in.",
-    ),
-    (
-        "private key",
-        False,
-        None,
-        "Check ssl_key: it must be the key of ssl_cert, readable by its owner only (mode 0600). An encrypted one "
-        "is opened by connect_params: {sslpassword: PASSWORD}.",
-    ),
-    ("certificate file", False, None, "Check ssl_cert, the file of the client's certificate."),
-    (
-        "alert",
-        False,
-        None,
-        "The server has broken TLS off. Most often it wants a certificate of the client's that it trusts: give it in ssl_cert, "
-        "its key in ssl_key.",
-    ),
-    ("password authentication failed", False, "28P01", "Check the user and the password."),
-    ("no password supplied", False, "28P01", "Give login_password, or a dsn with a password."),
-    ("pg_hba.conf", False, "28000", "The server's pg_hba.conf does not let this user in from here."),
-    (
-        "is not allowed to connect to this endpoint",
-        False,
-        None,
-        "Add this address to the project's IP Allow list in Neon.",
-    ),
-    (
-        "Endpoint ID is not specified",
-        False,
-        None,
-        "Connect by the endpoint's own host name, or give connect_params: {options: endpoint=ID}.",
-    ),
-    ("could not translate host name", False, None, "Check the host's spelling."),
-    ("SSL", False, None, "Check ssl_mode, ca_cert, and that the certificate is of this host."),
-]
-
-# What a server says after it took the password.
-_AFTER_AUTHENTICATION = (
-    "permission denied for database",
-    "is not permitted to log in",
-    "too many connections for role",
-    "does not exist",
-)
-
 
 def secrets_among(options: dict[str, Any]) -> list[str]:
     """What is secret of options that are not, as the user gave them."""
@@ -214,7 +103,9 @@ def secrets_among(options: dict[str, Any]) -> list[str]:
     named = given if isinstance(given, dict) else {}
     texts = [given] if isinstance(given, str) else []
     texts += [options.get(name) for name in ("login_host", "login_user", "login_db")]
-    strings = [text for text in texts if isinstance(text, str) and (text is given or _CONNECTION_STRING.match(text))]
+    strings = [text for text in texts if isinstance(text, str) and (text is given or _CONNECTION_STRING.search(text))]
+    host = options.get("login_host")
+    strings += [host] if isinstance(host, str) and _USER_AND_HOST.match(host) else []
     return (
         [str(named[key]) for key in _SECRET if named.get(key)]
         + [text for text in strings if text]
@@ -238,6 +129,7 @@ class Connection:
     :param connect_timeout: seconds in all, retries included.
     :param lock_timeout: seconds.
     :param statement_timeout: seconds.
+    :param awaits_limits: whether a limit of the role's or database's connections that is reached is worth another attempt.
     """
 
     parameters: dict[str, Any] = field(repr=False)
@@ -246,6 +138,7 @@ class Connection:
     lock_timeout: int
     statement_timeout: int
     warnings: list[str] = field(default_factory=list)
+    awaits_limits: bool = True
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Connection:
@@ -253,22 +146,16 @@ class Connection:
         for name in ("connect_timeout", "lock_timeout", "statement_timeout"):
             if options[name] < 1:
                 raise Failure("%s is %d." % (name, options[name]), hint="Give a number of seconds, 1 or more.")
-        try:
-            parameters = parse_dsn(options["dsn"]) if options["dsn"] else {}
-        except (psycopg2.Error, UnicodeError, ValueError):  # its message quotes the DSN
-            raise Failure(
-                "The dsn is not a valid libpq connection string.",
-                hint="Write postgresql://user:password@host:port/database?option=value with special characters percent-encoded, "
-                "or keyword=value pairs.",
-            ) from None
+        parameters: dict[str, Any] = parse_connection_string(options["dsn"]) if options["dsn"] else {}
         for name in ("login_host", "login_user", "login_db"):
-            if _CONNECTION_STRING.match(options[name] or ""):
+            if _CONNECTION_STRING.search(options[name] or ""):
                 raise Failure("%s is a connection string." % name, hint="Give it in dsn, which is kept secret.")
         given = {ours: value for ours, value in options.items() if ours in _LIBPQ_NAMES and value is not None}
         if "login_host" in given:
             parameters.pop("hostaddr", None)
         parameters.update({_LIBPQ_NAMES[ours]: value for ours, value in given.items()})
         parameters.update(options["connect_params"] or {})
+        check_parameters(parameters)
         connection = cls(
             parameters,
             session_role=options["session_role"],
@@ -303,15 +190,18 @@ class Connection:
         """A psycopg2 connection, for a session that begins or has lost its own."""
         try:
             return self._persist(lambda left: _connect(self.parameters, left))
-        except _Refusal as refusal:
-            within = " within %d seconds" % self.connect_timeout if refusal.may_pass else ""
-            raise Failure("Cannot connect%s: %s." % (within, refusal.said), refusal.hint, refusal.sqlstate) from None
+        except ConnectionRefused as refused:
+            within = " within %d seconds" % self.connect_timeout if self._is_worth_another(refused) else ""
+            raise Failure("Cannot connect%s: %s." % (within, refused.masked), refused.hint, refused.sqlstate) from None
+
+    def _is_worth_another(self, refused: ConnectionRefused) -> bool:
+        return refused.transient and (self.awaits_limits or not refused.is_limited)
 
     def _persist(self, attempt: Callable[[float], T]) -> T:
         """Try again what may pass, with backoff, until ``connect_timeout`` is over.
 
         :param attempt: gets the seconds that are left.
-        :raises _Refusal: the last one.
+        :raises ConnectionRefused: the last one.
         """
         deadline = time.monotonic() + self.connect_timeout
         delay = _FIRST_DELAY
@@ -319,17 +209,33 @@ class Connection:
             try:
                 return attempt(deadline - time.monotonic())
             except psycopg2.Error as error:
-                refusal = _Refusal(str(error), self._masked)
-            if not refusal.may_pass or time.monotonic() + delay >= deadline:
-                raise refusal
+                refused = ConnectionRefused(str(error), self._masked)
+            if not self._is_worth_another(refused) or time.monotonic() + delay >= deadline:
+                raise refused
             time.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
     def as_user(self, user: str, password: str) -> Connection:
-        """The same way to the same database, for somebody else."""
-        personal = ("sslcert", "sslkey", "sslpassword", "passfile")
+        """The same way to the same database, for another role, without what is the administrator's own.
+
+        A limit of connections is told at once: it may be the connector itself that has reached it.
+        """
+        personal = ("sslcert", "sslkey", "sslpassword", "passfile", "options")
         parameters = {key: value for key, value in self.parameters.items() if key not in personal}
-        return replace(self, parameters={**parameters, "user": user, "password": password}, session_role=None)
+        if self._options:
+            parameters["options"] = _SESSION_OPTIONS.sub("", self._options).strip()
+        parameters.update(user=user, password=password)
+        return replace(self, parameters=parameters, session_role=None, awaits_limits=False)
+
+    @property
+    def _options(self) -> str:
+        return str(self.parameters.get("options") or os.environ.get("PGOPTIONS") or "")
+
+    @property
+    def own_settings(self) -> frozenset[str]:
+        """The names of the settings that are made for this session alone."""
+        options = [re.match(r"(?:-c\s*|--)([\w.-]+)", text) for text in _SESSION_OPTIONS.findall(self._options)]
+        return frozenset(option[1].lower().replace("-", "_") for option in options if option)
 
     def look_beside(self, query: str) -> Any:
         """Ask from a second session while a first one waits: the one value of the query, or None when there is no answer to be had."""
@@ -356,40 +262,46 @@ class Connection:
 
         try:
             self._persist(identify)
-        except _Refusal as refusal:
+        except ConnectionRefused as refused:
             raise Failure(
-                "No replication connection was to be had: %s." % refusal.said, refusal.hint, refusal.sqlstate
+                "No replication connection was to be had: %s." % refused.masked, refused.hint, refused.sqlstate
             ) from None
 
-    def can_login(self, user: str, password: str) -> bool:
-        """Whether the server takes this password of this user.
+    def probe_password(self, user: str, password: str) -> bool | UnknownPassword:
+        """Find out whether the server takes this password of this user, by logging in.
 
-        :raises Failure: when there is no telling, because the server does not ask for it or does not get so far.
+        Only SQLSTATE 28P01 means that it does not. A limit, pg_hba.conf, a trigger on login and whatever else refuses a connection tell
+        nothing of the password, or even that it was right.
         """
         connection = self.as_user(user, password)
-
-        def log_in(left: float) -> bool:
-            with contextlib.closing(_connect(connection.parameters, left)) as pg:
-                return pg.info.used_password
-
-        why = "the server lets %s in from here without one" % user
-        sqlstate = None
         try:
-            if connection._persist(log_in):
-                return True
-        except _Refusal as refusal:
-            if any(text in refusal.words for text in _AFTER_AUTHENTICATION):
-                return True
-            sqlstate = refusal.sqlstate
-            if not refusal.may_pass and sqlstate != "28000":
+            asked = connection._persist(lambda left: _used_password(connection.parameters, left))
+        except ConnectionRefused as refused:
+            if refused.sqlstate == WRONG_PASSWORD:
                 return False
-            why = refusal.said
-        raise Failure(
-            "Whether the password of %s is the given one cannot be told: its verifier may not be read, and logging in with it tells "
-            "nothing: %s." % (user, why),
-            hint="Run as a role that may read pg_authid, or set update_password: on_create.",
-            sqlstate=sqlstate,
+            if not refused.is_recognized and connection._is_refused_for_any_password(refused):
+                return False
+            return UnknownPassword("logging in with it was refused: %s." % refused.masked, refused.hint)
+        if asked:
+            return True
+        return UnknownPassword(
+            "the server lets %s in from here without asking for it." % user,
+            "A line of the server's pg_hba.conf says so (trust, peer, cert): scram-sha-256 in its place asks for the password.",
         )
+
+    def _is_refused_for_any_password(self, refused: ConnectionRefused) -> bool:
+        """Tell a wrong password where the server's language is not understood: by comparison.
+
+        A server that asks for the password, and refuses another one with the same words, has not got as far as anything else.
+        """
+        others = {"password": generate()}, {"password": "", "passfile": os.devnull}
+        messages = []
+        for parameters in others:
+            try:
+                _used_password({**self.parameters, **parameters}, _SHORTEST_ATTEMPT)
+            except psycopg2.Error as error:
+                messages.append(str(error))
+        return len(messages) == len(others) and messages[0] == refused.message and NO_PASSWORD_SUPPLIED in messages[1]
 
     def _masked(self, text: str) -> str:
         for secret in self.secrets:
@@ -404,8 +316,9 @@ class Session:
     def __init__(self, connection: Connection, pg: Any) -> None:
         self._connection = connection
         self.Error = psycopg2.Error
-        self.can_login = connection.can_login
+        self.probe_password = connection.probe_password
         self.as_user = connection.as_user
+        self.own_settings = connection.own_settings
         self._use(pg)
 
     def _use(self, pg: Any) -> None:
@@ -418,6 +331,9 @@ class Session:
         self.used_password: bool = pg.info.used_password
         # The process of the server that serves it.
         self.pid: int = pg.info.backend_pid
+        # The server reads a whole message in one way, before it executes the first statement of it.
+        if pg.get_parameter_status("standard_conforming_strings") == "off":
+            self._exchange(["SET standard_conforming_strings = on"])
 
     def reconnect(self, error: Any) -> None:
         """Go on with another connection.
@@ -459,10 +375,13 @@ class Session:
         Nor does the server wait for who begins a transaction and is not heard of again, while the application waits for its locks.
         """
         settings = [
-            "SET LOCAL search_path = pg_catalog, pg_temp",
+            *_FIXED_SETTINGS,
             "SET LOCAL idle_in_transaction_session_timeout = '%ds'" % self._connection.statement_timeout,
             *self.patience,
         ]
+        if self.version >= 170000:
+            # It would end the session without a word that reaches the client. Each statement has its own limit.
+            settings.append("SET LOCAL transaction_timeout = 0")
         if self._connection.session_role:
             settings.append("SET LOCAL ROLE %s" % ident(self._connection.session_role))
         return settings
@@ -524,7 +443,10 @@ class Session:
     def _exchange(self, statements: list[str]) -> Any:
         with self._pg.cursor() as cursor:
             cursor.execute(";\n".join(statements))
-            row = cursor.fetchone() if cursor.description else None
+            try:
+                row = cursor.fetchone() if cursor.description else None
+            except UnicodeDecodeError:
+                raise Failure("The server has answered with what is not UTF-8.", hint=NOT_UTF8_HINT) from None
             return row and row[0]
 
     def roll_back(self) -> None:
@@ -553,28 +475,7 @@ def _connect(parameters: dict[str, Any], seconds: float, **arguments: Any) -> An
         ) from None
 
 
-class _Refusal(Exception):
-    """Why there is no connection.
-
-    :param words: libpq's.
-    :param masked: takes the secrets out of them.
-    """
-
-    def __init__(self, words: str, masked: Callable[[str], str]) -> None:
-        super().__init__("the connection was refused")
-        self.words = words
-        self.said = _one_line(masked(words))
-        self.may_pass, self.sqlstate, self.hint = _known(words)
-
-
-def _known(words: str) -> tuple[bool, str | None, str | None]:
-    for text, may_pass, sqlstate, hint in _REFUSALS:
-        if text in words:
-            return may_pass, sqlstate, hint
-    if re.search(r'database ".*" does not exist', words):
-        return False, "3D000", "Check the name of the database."
-    return False, None, None
-
-
-def _one_line(words: str) -> str:
-    return " ".join(words.split()).rstrip(".")
+def _used_password(parameters: dict[str, Any], seconds: float) -> bool:
+    """Log in and out, and tell whether the server has asked for the password."""
+    with contextlib.closing(_connect(parameters, seconds)) as pg:
+        return pg.info.used_password

@@ -16,12 +16,13 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Union
 
 from . import _server
 from ._connection import Session
 from ._differences import differences
 from ._errors import UNCHANGED, Failure, from_server, is_loss
+from ._password import UnknownPassword
 from ._server import Server
 from ._sql import Statement, listed, literal
 
@@ -41,6 +42,9 @@ _OLDEST = 140000  # server_version_num
 # Serializes the runs of this collection within one database. The number is arbitrary and must only stay the same.
 _LOCK = "SELECT pg_advisory_xact_lock(7236273141)"
 
+# Whatever is the default of the server, the database or the role.
+_BEGIN = "BEGIN READ WRITE"
+
 # What ``_noted_query`` has found in this transaction; NULL without one.
 _NOTED = "nullif(current_setting('streamkap_neon.noted', true), '')::json"
 
@@ -48,6 +52,9 @@ _NOTED = "nullif(current_setting('streamkap_neon.noted', true), '')::json"
 _END = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
  WHERE pid = %d AND usename = session_user AND datname = current_database()
    AND application_name = current_setting('application_name')"""
+
+# What trying a password has shown, by user.
+Logins = dict[str, Union[bool, UnknownPassword]]
 
 _MOST_QUOTED = 300  # characters of a statement in a message
 
@@ -95,7 +102,7 @@ class Resource(Protocol):
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         """The users and passwords that have to be tried because the catalogs do not tell whether they work."""
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         """Pure. Raises Failure for what must not or cannot be done.
 
         :param logins: the outcome of each of ``logins``; None inside the transaction, where a new password cannot be tried yet.
@@ -127,7 +134,7 @@ class Together:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return [login for name, part in self.parts.items() for login in part.logins(seen[name])]
 
-    def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
+    def plans(self, seen: Any, server: Server, logins: Logins | None) -> dict[str, Plan]:
         """The plan of each part. What is missing to one may be just what an earlier one is about to make."""
         plans: dict[str, Plan] = {}
         for name, part in self.parts.items():
@@ -136,7 +143,7 @@ class Together:
             plans[name] = plan if is_first else replace(plan, missing=[])
         return plans
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         return self.as_one(self.plans(seen, server, logins))
 
     def as_one(self, plans: dict[str, Plan]) -> Plan:
@@ -196,11 +203,13 @@ class Line:
     """The administrator's connection.
 
     :param round_trip: milliseconds.
+    :param session_settings: the names of the settings that the connection options make for the administrator's session alone.
     """
 
     host: str
     encrypted: bool
     round_trip: float
+    session_settings: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -208,6 +217,7 @@ class OtherSide:
     """What the connector's side gave.
 
     :param refused: why it could not log in; the rest is then empty.
+    :param refused_sqlstate: None where libpq does not tell it, and ``refused_hint`` where no remedy is known.
     :param used_password: whether the server asked for the password.
     :param walsender: why no replication connection was to be had; None when there was one.
     :param unanswered: why its session did not answer; ``seen`` is then None.
@@ -216,6 +226,8 @@ class OtherSide:
     """
 
     refused: str | None = None
+    refused_sqlstate: str | None = None
+    refused_hint: str | None = None
     used_password: bool = False
     walsender: str | None = None
     unanswered: str | None = None
@@ -305,10 +317,10 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
     )
 
 
-def _look_and_log_in(session: Session, resource: Resource, sent: _Sent) -> tuple[Server, Any, dict[str, bool]]:
+def _look_and_log_in(session: Session, resource: Resource, sent: _Sent) -> tuple[Server, Any, Logins]:
     try:
         server, seen = _look(session, resource, [_LOCK] if sent.unsure else [])
-        return server, seen, {user: session.can_login(user, password) for user, password in resource.logins(seen)}
+        return server, seen, {user: session.probe_password(user, password) for user, password in resource.logins(seen)}
     except Failure as failure:
         raise failure.adding(str(sent)) from None
 
@@ -367,7 +379,12 @@ def _parts(name: str, resource: Resource, plan: Plan) -> Iterator[tuple[str, Res
 def examine(session: Session, inspection: Inspection) -> tuple[Server, dict[str, Any]]:
     """Look from both sides and judge. As many round trips for any number of tables, and nothing is written."""
     try:
-        line = Line(host=session.host, encrypted=session.encrypted, round_trip=session.round_trip())
+        line = Line(
+            host=session.host,
+            encrypted=session.encrypted,
+            round_trip=session.round_trip(),
+            session_settings=session.own_settings,
+        )
         server, seen = _look(session, inspection)
     except Failure as failure:
         raise failure.adding(UNCHANGED) from None
@@ -380,7 +397,7 @@ def _other_side(session: Session, inspection: Inspection, seen: Any) -> OtherSid
     try:
         connectors = connection.open()
     except Failure as failure:
-        return OtherSide(refused=failure.msg)
+        return OtherSide(refused=failure.msg, refused_sqlstate=failure.sqlstate, refused_hint=failure.hint)
     with connectors:
         side = OtherSide(used_password=connectors.used_password)
         questions = inspection.connector_look(connectors.version, seen)
@@ -553,9 +570,7 @@ def _look(session: Session, resource: Resource | Inspection, before: Sequence[st
     return Server(**found["server"]), found["seen"]
 
 
-def _apply(
-    session: Session, resource: Resource, plan: Plan, server: Server, logins: dict[str, bool], sent: _Sent
-) -> Any:
+def _apply(session: Session, resource: Resource, plan: Plan, server: Server, logins: Logins, sent: _Sent) -> Any:
     """Statements and second look travel in one message, COMMIT in the next; what differs still is rolled back.
 
     Before the statements goes another look, because only one run at a time gets so far: what the one before has done is not to be done
@@ -624,9 +639,7 @@ def _apply(
     return found["seen"]
 
 
-def _check_still_due(
-    session: Session, resource: Resource, plan: Plan, noted: Any, logins: dict[str, bool], sent: _Sent
-) -> None:
+def _check_still_due(session: Session, resource: Resource, plan: Plan, noted: Any, logins: Logins, sent: _Sent) -> None:
     """Roll back what was planned before somebody else did the same, or something else."""
     if noted is None:
         return
@@ -661,10 +674,10 @@ def _texts(session: Session, statements: list[Statement]) -> list[str]:
 
 
 def _begin(session: Session) -> list[str]:
-    return ["BEGIN", *session.settings, _LOCK]
+    return [_BEGIN, *session.settings, _LOCK]
 
 
-def _planned(session: Session, resource: Resource, found: Any, logins: dict[str, bool] | None, sent: _Sent) -> Plan:
+def _planned(session: Session, resource: Resource, found: Any, logins: Logins | None, sent: _Sent) -> Plan:
     """The plan for what a look inside the transaction shows, which is rolled back when there can be none."""
     try:
         return resource.plan(found["seen"], Server(**found["server"]), logins)

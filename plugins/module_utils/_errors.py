@@ -13,6 +13,7 @@ server's language. The exception to that is Neon's control plane, whose refusals
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ._text import printable
@@ -71,7 +72,7 @@ _CONFLICTS = {
 _OVERTAKEN = ("concurrently", "could not find tuple for", "cache lookup failed for", "could not open relation with OID")
 
 _HINTS = {
-    "25006": "The server is read-only: connect to the primary.",
+    "25006": "On a standby: connect to the primary. A provider may also make a server read-only, when its disk is full or while it moves.",
     "2BP01": "Remove what depends on it first.",
     "42501": "Run as the owner of the object, as a member of that role, or as an administrator who may.",
     "53100": "The server's disk is full.",
@@ -85,6 +86,13 @@ _HINTS = {
 }
 
 UNCHANGED = "Nothing was changed."
+
+NOT_UTF8_HINT = (
+    "A name or a text in this database, or a comment on a role, which all databases share, has bytes that are not of the database's "
+    "encoding. psql finds it with SET client_encoding = 'SQL_ASCII'; SELECT oid, relname FROM pg_class WHERE relname ~ '[^ -~]', "
+    "and so in pg_roles, pg_namespace and pg_attribute: rename it. A database of the encoding SQL_ASCII lets every client write as it "
+    "likes."
+)
 
 
 def _is_conflict(error: Any) -> bool:
@@ -131,6 +139,7 @@ def from_server(
     hints = [
         diag.message_hint,
         waiting and waiting.hint,
+        _encoding_hint(error.pgcode, primary),
         _neon_hint(primary) or {**_HINTS, **(known or {})}.get(error.pgcode),
     ]
     # A detail has a line for each object that it is about.
@@ -151,6 +160,19 @@ def _sentences(*sentences: str | None) -> str:
 
 def _queries(statements: list[str] | None) -> dict[str, Any]:
     return {"queries": statements} if statements else {}
+
+
+def _encoding_hint(sqlstate: str | None, message: str) -> str | None:
+    """What a character is that PostgreSQL tells by its bytes."""
+    if sqlstate == "22021":
+        return NOT_UTF8_HINT
+    if sqlstate != "22P05":
+        return None
+    octets = bytes(int(octet, 16) for octet in re.findall(r"\b0x([0-9a-f]{2})\b", message))
+    return (
+        "The database's encoding has no such character%s: choose names, and texts such as comments and row filters, without it."
+        % (" as %s" % octets.decode(errors="replace") if octets else "")
+    )
 
 
 def _neon_hint(message: str) -> str | None:

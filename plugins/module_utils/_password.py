@@ -20,6 +20,7 @@ import secrets
 import string
 import stringprep
 import unicodedata
+from typing import NamedTuple
 
 # https://www.postgresql.org/docs/current/catalog-pg-authid.html
 _SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)")
@@ -50,6 +51,16 @@ _PROHIBITED = [
     stringprep.in_table_c8,
     stringprep.in_table_c9,
 ]
+
+
+class UnknownPassword(NamedTuple):
+    """Why logging in did not tell whether a password is right.
+
+    :param reason: to follow "is not known:".
+    """
+
+    reason: str
+    hint: str | None
 
 
 def generate() -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._sql import ident, idents
+
 LOOK = """json_build_object(
     'pid', pg_backend_pid(),
     'version', current_setting('server_version_num')::int,
     'database', current_database(),
     'user', current_user,
+    'session_user', session_user,
     'in_recovery', pg_is_in_recovery(),
     'wal_level', current_setting('wal_level'),
     'neon_project', current_setting('neon.project_id', true),
@@ -23,6 +26,7 @@ LOOK = """json_build_object(
     'neon_privileged', coalesce(pg_has_role(
         to_regrole(coalesce(current_setting('neon.privileged_role_name', true), 'neon_superuser'))::oid, 'MEMBER'), false),
     'superuser', r.rolsuper,
+    'inherits', r.rolinherit,
     'createrole', r.rolcreaterole,
     'replication', r.rolreplication,
     'bypassrls', r.rolbypassrls)
@@ -36,6 +40,8 @@ class Server:
     :param version: server_version_num, 170011 for 17.11. The printed version is no number on Neon.
     :param neon_project: Neon's project id, None on any other server.
     :param neon_privileged: whether the current role is a member of neon_superuser or of its like.
+    :param session_user: the role that has logged in; ``user`` is another one after SET ROLE.
+    :param inherits: whether the current role has the privileges of those that it is a member of, as far as it says so itself.
     :param pid: the process that serves this session. What libpq takes for it may be a number of a proxy's.
     :param lock_holders: connections and prepared transactions that there may be; the lock table has room for
         ``max_locks_per_transaction`` objects for each.
@@ -55,6 +61,8 @@ class Server:
     max_locks_per_transaction: int = 64
     lock_holders: int = 100
     pid: int = 0
+    session_user: str = ""
+    inherits: bool = True
 
     @property
     def lock_room(self) -> int:
@@ -66,6 +74,13 @@ class Server:
         moment tells nothing of the next one, and reading pg_locks would hold up everybody who takes a lock.
         """
         return self.max_locks_per_transaction * self.lock_holders // 2
+
+    def grant_membership(self, *roles: str) -> str:
+        """The SQL by which the current role gets the privileges of others: a membership that does not inherit gives it none."""
+        grant = "GRANT %s TO %s" % (idents(roles), ident(self.user))
+        if self.major >= 16:
+            return "%s WITH INHERIT TRUE" % grant
+        return grant if self.inherits else "%s; ALTER ROLE %s INHERIT" % (grant, ident(self.user))
 
     @property
     def major(self) -> int:

@@ -186,6 +186,13 @@ prerequisites:
       type: list
       elements: str
       sample: [app.orders]
+    captured_not_matched:
+      description:
+        - Published tables whose names Debezium does not match as they stand, because its list of tables is one of regular expressions with
+          commas between. What Streamkap makes of such a name is not known.
+      type: list
+      elements: str
+      sample: ['app.price, net']
     slot:
       description: The slot, as M(streamkap.neon.slot) returns it; null when there is to be none.
       type: dict

@@ -128,6 +128,12 @@ options:
       - With V(false) tables and schemas are only added. A table that is named here is published as is said here, in either case.
     type: bool
     default: true
+  dropped_before:
+    description:
+      - Slots that tasks before this one drop, so that a check of O(state=absent) does not say that the publication is read through them.
+    type: list
+    elements: str
+    default: []
 notes:
   - Make the publication before the slot. A slot cannot be read through a publication that was made after it, from before that time on.
   - To show a row filter PostgreSQL locks its table like a reader does. So looking at a filtered table, in check mode too, waits for whoever
@@ -285,6 +291,7 @@ def main() -> None:
             "publish_via_partition_root": {"type": "bool"},
             "owner": {"type": "str"},
             "exclusive": {"type": "bool", "default": True},
+            "dropped_before": {"type": "list", "elements": "str", "default": []},
         },
     )
 

@@ -75,6 +75,12 @@ options:
         until O(statement_timeout). So it is left out unless asked for. Needs O(connector_password).
     type: bool
     default: false
+  bypassrls:
+    description:
+      - Whether to judge the connector's user as if it had C(BYPASSRLS), which a later task is about to give it. Row-level security is then
+        no matter.
+    type: bool
+    default: false
   connector_running:
     description:
       - Whether the connector is to be running by now, so that it is a critical failure when nobody reads from the slot.
@@ -284,6 +290,14 @@ captured:
   type: list
   elements: str
   sample: [app.orders, billing.invoices]
+captured_not_matched:
+  description:
+    - Those of RV(captured) whose names Debezium does not match as they stand, because its list of tables is one of regular expressions with
+      commas between. What Streamkap makes of such a name is not known.
+  returned: success
+  type: list
+  elements: str
+  sample: ['app.price, net']
 publication:
   description: The publication, or null when none was named.
   returned: success
@@ -436,6 +450,7 @@ def main() -> None:
             "signal_table": {"type": "str", "default": "streamkap.streamkap_signal"},
             "heartbeat_table": {"type": "str", "default": "streamkap.streamkap_heartbeat"},
             "read_slot": {"type": "bool", "default": False},
+            "bypassrls": {"type": "bool", "default": False},
             "connector_running": {"type": "bool", "default": False},
             "slot_before": {"type": "dict"},
             "max_round_trip": {"type": "int", "default": 250},

@@ -67,9 +67,10 @@ options:
     description:
       - Its password, any characters but NUL. Not together with O(login=false).
       - It is compared with the stored verifier (C(SCRAM-SHA-256) or C(md5)) where the current role may read
-        C(pg_authid), as Neon's owners may, and otherwise by logging in with it. Only another password is a change. A
-        server that lets the role in without a password cannot tell, which is an error. So cannot one where its validity
-        has expired, which is a warning.
+        C(pg_authid), as Neon's owners may, and otherwise by logging in with it. Only another password is a change, and
+        only a login that is refused because of the password shows that. A server that lets the role in without a
+        password, or refuses it for another reason (a limit of connections, C(pg_hba.conf), a trigger on login), cannot
+        tell, and nor can one where its validity has expired. The password then stays, with a warning.
       - On Neon it is sent in plain text, because Neon takes no verifier, and must have 60 bits of entropy
         (U(https://neon.com/docs/manage/roles)); the statement, and so Neon's log, holds it. Any other server gets a
         C(SCRAM-SHA-256) verifier (RFC 5802), so that no statement and no log holds the password.
@@ -78,8 +79,9 @@ options:
     description:
       - V(always) sets the password when it differs.
       - V(on_create) sets it only for a role that does not exist yet.
+      - V(force) is as V(always), but sets it also where it is not known whether it differs. It then does so in every run.
     type: str
-    choices: [always, on_create]
+    choices: [always, on_create, force]
     default: always
   member_of:
     description:
@@ -109,6 +111,29 @@ options:
     type: str
     choices: [fail, keep]
     default: fail
+  if_own:
+    description:
+      - What to do when another password, or O(login=false), is asked for the very role that the task logs in as, so that
+        the next task could not log in. V(refuse) fails before anything is changed. V(allow) does as asked.
+      - The role that the task logs in as is never dropped.
+    type: str
+    choices: [refuse, allow]
+    default: refuse
+  dropped_before:
+    description:
+      - What tasks before this one drop, so that a check of O(state=absent) does not count it as something that the role owns. A schema that
+        these modules have created goes with the last of its tables.
+      - In a real run it is gone by then.
+    type: dict
+    suboptions:
+      publications:
+        description: Names of publications.
+        type: list
+        elements: str
+      tables:
+        description: Names of tables, as V(schema.table).
+        type: list
+        elements: str
 seealso:
   - module: streamkap.neon.grant
     description: What the role may do in the database.
@@ -254,7 +279,7 @@ def main() -> None:
             "password": {"type": "str", "no_log": True},
             "update_password": {
                 "type": "str",
-                "choices": ["always", "on_create"],
+                "choices": ["always", "on_create", "force"],
                 "default": "always",
                 "no_log": False,
             },
@@ -263,6 +288,14 @@ def main() -> None:
             "comment": {"type": "str"},
             "reassign_owned_to": {"type": "str"},
             "used_elsewhere": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
+            "if_own": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
+            "dropped_before": {
+                "type": "dict",
+                "options": {
+                    "publications": {"type": "list", "elements": "str"},
+                    "tables": {"type": "list", "elements": "str"},
+                },
+            },
         },
     )
 

@@ -50,6 +50,57 @@ def test_teardown_takes_everything_back_and_the_second_changes_nothing(database:
     assert (second.rc, second.changed) == (0, 0), second.stdout
 
 
+@pytest.mark.newest_version
+def test_the_administrators_own_role_is_never_the_connectors(database: Database) -> None:
+    """With the module that setup begins with, that is test_the_administrators_own_role_is_refused_first."""
+    set_up(database)
+    verifiers = "SELECT rolname, rolpassword, rolcanlogin FROM pg_authid ORDER BY 1"
+    before = database.admin(verifiers)
+    given = VARIABLES | {"cdc_dsn": database.dsn, "cdc_user": neon.OWNER}
+    rotated = run_playbook("streamkap.neon.rotate_password", extra_vars=given | {"cdc_new_password": PASSWORD})
+    assert (rotated.rc, rotated.changed) == (2, 0)
+    assert f"The role {neon.OWNER} is the one that this task logs in as" in rotated.stdout
+    torn_down = run_playbook("streamkap.neon.teardown", extra_vars=given)
+    assert (torn_down.rc, torn_down.changed) == (2, 0)
+    assert f"The role {neon.OWNER} is the one that this task runs as" in torn_down.stdout
+    assert database.admin(verifiers) == before
+
+
+@pytest.mark.newest_version
+def test_teardown_is_planned_as_a_whole(database: Database) -> None:
+    """What Debezium has created belongs to the connector's user: a superuser drops it all, and who may not drops nothing."""
+    set_up(database)
+    database.admin(
+        f"ALTER PUBLICATION {PUBLICATION} OWNER TO {USER}; ALTER TABLE streamkap.streamkap_signal OWNER TO {USER};"
+        f"ALTER TABLE streamkap.streamkap_heartbeat OWNER TO {USER}; ALTER SCHEMA streamkap OWNER TO {USER}"
+    )
+    given = VARIABLES | {"cdc_dsn": database.dsn}
+    refused = run_playbook("streamkap.neon.teardown", extra_vars=given)
+    assert (refused.rc, refused.changed) == (2, 0), refused.stdout
+    assert database.admin("SELECT slot_name FROM pg_replication_slots") == [(SLOT,)]
+    gone = run_playbook("streamkap.neon.teardown", extra_vars=given | {"cdc_dsn": database.admin_dsn})
+    assert (gone.rc, gone.changed) == (0, 6), gone.stdout
+    assert "is read through" not in gone.stdout + gone.stderr
+    assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
+    assert database.admin("SELECT count(*) FROM pg_namespace WHERE nspname = 'streamkap'") == [(0,)]
+
+
+@pytest.mark.newest_version
+def test_row_security_of_the_connectors_tables_is_no_obstacle_to_bypassing_it(database: Database) -> None:
+    """As where an event trigger enables it for every new table."""
+    set_up(database)
+    database.sql(
+        "ALTER TABLE streamkap.streamkap_signal ENABLE ROW LEVEL SECURITY; ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY;"
+        "ALTER TABLE streamkap.streamkap_heartbeat ENABLE ROW LEVEL SECURITY; CREATE TABLE app.more (id int PRIMARY KEY)"
+    )
+    given = VARIABLES | {"cdc_dsn": database.dsn}
+    refused = run_playbook("streamkap.neon.setup", extra_vars=given)
+    assert (refused.rc, refused.changed) == (2, 0)
+    assert "cdc_bypassrls: true" in refused.stdout
+    allowed = run_playbook("streamkap.neon.setup", extra_vars=given | {"cdc_bypassrls": True})
+    assert (allowed.rc, allowed.changed) == (0, 1), allowed.stdout
+
+
 @pytest.mark.postgres(18)
 def test_teardown_waits_for_a_connector_that_was_just_stopped(database: Database) -> None:
     given = VARIABLES | {"cdc_dsn": database.dsn, "__cdc_pause": 1}

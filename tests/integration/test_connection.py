@@ -114,6 +114,26 @@ def test_a_dsn_that_cannot_be_read_is_not_quoted(run: Run) -> None:
     assert "Secret-5" not in str(failed)
 
 
+@pytest.mark.newest_version
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (lambda dsn: dsn + "?schema=public", "schema (Prisma)"),
+        (lambda dsn: f"psql '{dsn}'", "a whole command"),
+        (lambda dsn: dsn + "\n", "ends with a line break"),
+        (lambda dsn: "jdbc:" + dsn, "begins with jdbc:"),
+        (lambda dsn: dsn.replace("of-neondb", "of@neondb"), "not percent-encoded"),
+        (lambda dsn: dsn.replace("of-neondb", "of/neondb"), "not percent-encoded"),
+    ],
+)
+def test_a_malformed_dsn_is_told_without_any_part_of_the_password(
+    run: Run, database: Database, mistake: Callable[[str], str], said: str
+) -> None:
+    failed = run("signal_table", dsn=mistake(database.dsn))
+    assert said in failed["msg"]
+    assert not [part for part in ("Owner", "neondb", "tests") if part in str({**failed, "invocation": None})]
+
+
 def test_what_is_made_belongs_to_the_session_role(database: Database, run: Run) -> None:
     database.sql(f'GRANT CREATE ON DATABASE "{database.name}" TO app_owner')
     assert run("signal_table", session_role="app_owner")["signal_table"]["owner"] == "app_owner"

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from support.hurting import PASSWORD, USER, lay_out_what_hurts, make_user_where_sql_cannot, variables
 from support.modules import run_module
-from support.neon import Database
+from support.neon import OWNER, Database
 from support.proxy import proxy
 
 Run = Callable[..., dict[str, object]]
@@ -109,6 +110,126 @@ def test_bad_input_is_named_and_nothing_is_sent(database: Database, run: Run, gi
     result = run("prerequisites", **{**WANTED, **given})
     assert said in result["msg"]
     assert database.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^streamkap'") == [(0,)]
+
+
+@pytest.mark.postgres(14, 18)
+def test_the_schema_public_of_the_servers_owner_can_be_captured(database: Database, run: Run) -> None:
+    """PostgreSQL 14 lets everybody use it and create tables in it; on newer ones the database's owner did so."""
+    database.admin("ALTER SCHEMA public OWNER TO cloud_admin; GRANT USAGE, CREATE ON SCHEMA public TO public")
+    database.sql("CREATE TABLE public.t (id int PRIMARY KEY)")
+    given = {**WANTED, "schemas": ["public"]}
+    assert run("prerequisites", **given).get("changed")
+    assert run("prerequisites", **given)["queries"] == []
+    assert run("readiness_info", connector_user=USER, connector_password=PASSWORD, schemas=["public"])["ready"]
+
+
+@pytest.mark.postgres(14, 18)
+def test_an_owner_whose_rights_are_not_inherited_is_told_with_what_helps(database: Database) -> None:
+    """On PostgreSQL 16 and newer a membership WITH INHERIT FALSE, before a role that does not inherit."""
+    inherit = database.server.major >= 16
+    database.admin(
+        "CREATE ROLE stranger; ALTER TABLE app.orders OWNER TO stranger; CREATE ROLE admin_of_app LOGIN CREATEROLE REPLICATION"
+        f" PASSWORD '{PASSWORD}' {'' if inherit else 'NOINHERIT'}; GRANT {OWNER}, pg_read_all_data TO admin_of_app;"
+        f"GRANT ALL ON DATABASE {database.name} TO admin_of_app;"
+        f"GRANT stranger TO admin_of_app {'WITH INHERIT FALSE' if inherit else ''}"
+    )
+    dsn = database.dsn_as("admin_of_app", PASSWORD)
+    for module, options in [
+        ("publication", {"name": "p", "tables": ["app.orders"]}),
+        ("replica_identity", {"tables": ["app.orders"], "identity": "full"}),
+        ("grant", {"role": "stranger_too", "tables": ["app.orders"], "table_privileges": ["SELECT"]}),
+    ]:
+        refused = run_module(module, dsn=dsn, **options)
+        remedy = re.search(
+            r"GRANT [^;.)]*TO \"admin_of_app\"( WITH INHERIT TRUE|; ALTER ROLE \"admin_of_app\" INHERIT)",
+            refused["msg"],
+        )
+        assert remedy, refused["msg"]
+    assert "stranger" in remedy[0]
+    database.admin(remedy[0])
+    database.sql("CREATE ROLE stranger_too")
+    assert run_module("grant", dsn=dsn, role="stranger_too", tables=["app.orders"], table_privileges=["SELECT"]).get(
+        "changed"
+    )
+
+
+@pytest.mark.postgres(16, 17, 18)
+@pytest.mark.newest_version
+def test_a_publication_of_the_connectors_is_told_with_what_helps(database: Database, run: Run) -> None:
+    """As Debezium makes one by itself."""
+    assert run("prerequisites", **WANTED, publication="other")["changed"]
+    database.admin(
+        f"CREATE PUBLICATION streamkap_pub FOR TABLE app.orders; ALTER PUBLICATION streamkap_pub OWNER TO {USER}"
+    )
+    refused = run("prerequisites", **WANTED)
+    assert f"The publication streamkap_pub belongs to {USER}." in refused["msg"]
+    (remedy,) = re.findall(r"may, run (GRANT .* WITH INHERIT TRUE);", refused["msg"])
+    # It has created the user, and so may.
+    database.sql(remedy)
+    assert run("prerequisites", **WANTED).get("changed")
+
+
+@pytest.mark.postgres(18)
+def test_a_full_identity_with_a_generated_column_is_told_with_what_helps(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE TABLE app.generated (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED);"
+        "ALTER TABLE app.generated REPLICA IDENTITY FULL"
+    )
+    refused = run("prerequisites", **WANTED)
+    assert (
+        "app.generated (its replica identity has the generated column twice, which is not published)" in refused["msg"]
+    )
+    assert "would fail in the application once these tables are published" in refused["msg"]
+    assert "identity: default" in refused["msg"]
+    assert "publish_generated_columns = stored" in refused["msg"]
+    assert "Give each a primary key" not in refused["msg"]
+    assert run("replica_identity", tables=["app.generated"], identity="default")["changed"]
+    assert run("prerequisites", **WANTED).get("changed")
+
+
+@pytest.mark.newest_version
+def test_names_that_debezium_does_not_match_are_warned_of(database: Database, run: Run) -> None:
+    strange = ["a$b", "a+b", "price (net)", "price, net", "x|y"]
+    for name in [*strange, "do.t", "with blank", "ünï", 'quo"te']:
+        database.sql(f'CREATE TABLE app."{name.replace(chr(34), chr(34) * 2)}" (id int PRIMARY KEY)')
+    names = [f"app.{name}" for name in strange]
+    for check in (True, False, False):
+        result = run("prerequisites", check=check, **WANTED)
+        (warning,) = [each for each in result["warnings"] if "Debezium" in each]
+        assert f"does not match by their names: {', '.join(names)}. " in warning
+    assert result["prerequisites"]["captured_not_matched"] == names
+    assert set(names) < set(result["prerequisites"]["captured"])
+    assert run("readiness_info", connector_user=USER, schemas=["app"])["captured_not_matched"] == names
+
+
+@pytest.mark.newest_version
+@pytest.mark.postgres(16, 17, 18)
+def test_names_with_two_quotes_are_quoted_once(database: Database, run: Run) -> None:
+    name = """o''n""e$$l\\%s"""
+    quoted = '"%s"' % name.replace('"', '""')
+    database.sql(f"CREATE SCHEMA {quoted}; CREATE TABLE {quoted}.{quoted} (id int PRIMARY KEY)")
+    own = {"connector_user": f"{name} user", "connector_role": f"{name} role", "publication": name}
+    given = {**WANTED, **own, "schemas": [name]}
+    assert run("prerequisites", **given, signal_schema=name)["changed"]
+    assert run("prerequisites", **given, signal_schema=name)["queries"] == []
+    tables = {
+        table: f"{quoted}.streamkap_{table.removesuffix('_table')}" for table in ("signal_table", "heartbeat_table")
+    }
+    looked = run("readiness_info", **given, **tables)
+    assert looked["ready"], looked
+
+
+@pytest.mark.newest_version
+@pytest.mark.parametrize("option", ["connector_user", "connector_role"])
+def test_the_administrators_own_role_is_refused_first(database: Database, run: Run, option: str) -> None:
+    with_login = "SELECT oid, rolpassword, rolcanlogin, rolreplication FROM pg_authid ORDER BY 1"
+    before = database.admin(with_login)
+    for given in ({}, {"session_role": "app_owner"}, {"schemas": ["no_such_schema"]}):
+        for check in (True, False):
+            result = run("prerequisites", check=check, **{**WANTED, option: OWNER, **given})
+            assert f"{OWNER} cannot be the connector's" in result["msg"]
+            assert "Nothing was changed." in result["msg"]
+    assert database.admin(with_login) == before
 
 
 def test_nothing_stays_when_the_last_of_the_transaction_is_refused(database: Database, run: Run) -> None:

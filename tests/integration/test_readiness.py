@@ -225,6 +225,44 @@ def test_any_role_may_look(ready: Ready) -> None:
     )
 
 
+@pytest.mark.newest_version
+def test_a_refused_login_has_the_remedy_of_its_reason(ready: Ready) -> None:
+    """Only a wrong password is one; that is in readiness_cases.py."""
+    name, database = neon.quoted(USER), neon.quoted(ready.database.name)
+    hba = ready.server.folder / "data" / "pg_hba.conf"
+    lines = hba.read_bytes()
+    for broken, mended, remedy in (
+        (
+            f"ALTER ROLE {name} CONNECTION LIMIT 0",
+            f"ALTER ROLE {name} CONNECTION LIMIT -1",
+            "ALTER ROLE ... CONNECTION LIMIT",
+        ),
+        (
+            f"ALTER DATABASE {database} CONNECTION LIMIT 0",
+            f"ALTER DATABASE {database} CONNECTION LIMIT -1",
+            "ALTER DATABASE ... CONNECTION LIMIT",
+        ),
+        (f"host all {USER} all reject", "", "refuses this user from here"),
+        (f"host all {USER} all ident", "", "(ident)"),
+        (f"local all {USER} peer", "", "(peer)"),
+    ):
+        if mended:
+            ready.admin(broken)
+        else:
+            ready.server.write(hba, broken.encode() + b"\n" + lines)
+            ready.admin("SELECT pg_reload_conf()")
+        try:
+            # The superuser is not counted in the database's limit.
+            dsn = ready.database.admin_dsn + (f"?host={ready.server.folder}" if "local" in broken else "")
+            found = failing(ready.look(dsn=dsn, connect_timeout=5))["connector_login"]
+        finally:
+            ready.server.write(hba, lines)
+            ready.admin(mended or "SELECT pg_reload_conf()")
+        assert remedy in found["remedy"], found
+        assert not found["sql"]
+        assert not found["task"]
+
+
 def test_single_tables_are_looked_at_without_their_schemas(ready: Ready) -> None:
     result = ready.look(schemas=[], tables=["app.orders", "app.Orders"])
     assert [table["name"] for table in result["tables"]] == ["app.orders"]

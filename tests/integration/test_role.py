@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
@@ -193,10 +194,81 @@ def test_password_is_tried_where_no_verifier_can_be_read(database: Database) -> 
     assert run_module("role", dsn=dsn, name="r", password=PASSWORD)["changed"]
     assert can_login(database, "r", PASSWORD)
     assert run_module("role", dsn=dsn, name="r", password=PASSWORD)["role"]["password_set"] is None
-    # What comes after the password was taken is no matter of the password.
-    database.admin(f"REVOKE CONNECT ON DATABASE {database.name} FROM public; ALTER ROLE r CONNECTION LIMIT 0")
-    database.admin(f"GRANT CONNECT ON DATABASE {database.name} TO limited")
-    unchanged(run_module("role", dsn=dsn, name="r", password=PASSWORD))
+
+
+@pytest.mark.newest_version
+def test_databases_of_other_encodings_agree_on_a_comment(database: Database) -> None:
+    """All databases share it, in the encoding of that from which it was written."""
+    others = []
+    for encoding in ("LATIN1", "SQL_ASCII"):
+        name = f"{database.name}_{encoding.lower()}"
+        database.server.maintain(
+            f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+        others.append(Database(database.server, name))
+    latin, ascii_only = others
+    assert run_module("role", dsn=latin.dsn, name="r", comment="f\u00fcr alle")["changed"]
+    for each in (database, latin, ascii_only, database):
+        unchanged(run_module("role", dsn=each.dsn, name="r", comment="f\u00fcr alle"))
+    # In a database where it cannot be read, another comment is not guessed.
+    for each in (database, ascii_only):
+        told = run_module("role", dsn=each.dsn, name="r", comment="gr\u00fcn")["msg"]
+        assert "rename it" in told or "not of the database's encoding" in told
+    lacking = run_module("role", dsn=latin.dsn, name="r \u20ac")
+    assert "has no such character as \u20ac" in lacking["msg"]
+
+
+# What refuses a login for another reason than the password, with what of its remedy is told.
+OTHER_REASONS = {
+    "no CONNECT": (
+        ["REVOKE CONNECT ON DATABASE {db} FROM public", "GRANT CONNECT ON DATABASE {db} TO limited"],
+        "GRANT CONNECT ON DATABASE",
+    ),
+    "limit of the role": (["ALTER ROLE r CONNECTION LIMIT 0"], "ALTER ROLE ... CONNECTION LIMIT"),
+    "limit of the database": (["ALTER DATABASE {db} CONNECTION LIMIT 1"], "ALTER DATABASE ... CONNECTION LIMIT"),
+    "trigger on login": (
+        [
+            "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN IF session_user = 'r' THEN RAISE 'not today'; END IF; END $$",
+            "CREATE EVENT TRIGGER refuse ON login EXECUTE FUNCTION refuse()",
+        ],
+        "not today",
+    ),
+}
+
+
+@pytest.mark.newest_version
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no CONNECT",
+        "limit of the role",
+        "limit of the database",
+        pytest.param("trigger on login", marks=pytest.mark.postgres(17, 18)),
+    ],
+)
+def test_password_stays_where_something_else_refuses_the_login(database: Database, reason: str) -> None:
+    dsn = limited_administrator(database)
+    assert run_module("role", dsn=dsn, name="r", password=PASSWORD)["changed"]
+    statements, remedy = OTHER_REASONS[reason]
+    for statement in statements:
+        database.admin(statement.format(db=database.name))
+    started = time.monotonic()
+    result = run_module("role", dsn=dsn, name="r", password=PASSWORD)
+    assert time.monotonic() - started < 5, "a limit that is reached is not waited for"
+    unchanged(result)
+    (warning,) = result["warnings"]
+    assert "Whether the password of the role r is the given one is not known" in warning
+    assert remedy in warning
+    assert PASSWORD not in warning
+
+
+def test_options_of_the_administrators_session_are_not_the_connectors(database: Database) -> None:
+    dsn = limited_administrator(database) + "?options=" + quote("-c role=limited -c statement_timeout=5s")
+    assert run_module("role", dsn=dsn, name="r", password=PASSWORD)["changed"]
+    result = run_module("role", dsn=dsn, name="r", password=PASSWORD)
+    unchanged(result)
+    assert not result.get("warnings")
 
 
 def test_password_of_a_group_that_becomes_a_login_is_set_where_it_cannot_be_tried(database: Database) -> None:
@@ -213,9 +285,14 @@ def test_password_cannot_be_told_where_the_server_does_not_ask_for_it(database: 
     # Over the socket everybody is trusted.
     socket = {"login_host": str(database.server.folder), "login_port": database.server.port, "login_db": database.name}
     result = run_module("role", login_user="limited", **socket, name="r", password=PASSWORD)
-    assert "cannot be told" in result["msg"]
-    assert "update_password: on_create" in result["msg"]
+    unchanged(result)
+    (warning,) = result["warnings"]
+    assert "lets r in from here without asking for it" in warning
+    assert "pg_hba.conf" in warning
     assert can_login(database, "r", "another")
+    forced = run_module("role", login_user="limited", **socket, name="r", password=PASSWORD, update_password="force")
+    assert forced["changed"]
+    assert can_login(database, "r", PASSWORD)
 
 
 def test_expired_password_is_a_warning(database: Database, run: Run) -> None:
@@ -363,9 +440,14 @@ def test_superuser_cannot_be_altered_by_others(run: Run) -> None:
     unchanged(run("role", name="cloud_admin"))
 
 
-def test_role_may_change_its_own_password(database: Database) -> None:
+def test_role_changes_its_own_password_on_request_only(database: Database) -> None:
     database.admin("CREATE ROLE r LOGIN PASSWORD 'old'; GRANT pg_read_all_data TO r")
-    result = run_module("role", dsn=database.dsn_as("r", "old"), name="r", password=PASSWORD)
+    for check in (True, False):
+        refused = run_module("role", dsn=database.dsn_as("r", "old"), name="r", password=PASSWORD, check=check)
+        assert "is the one that this task logs in as" in refused["msg"]
+    assert can_login(database, "r", "old")
+    unchanged(run_module("role", dsn=database.dsn_as("r", "old"), name="r", password="old"))
+    result = run_module("role", dsn=database.dsn_as("r", "old"), name="r", password=PASSWORD, if_own="allow")
     assert result["changed"], result
     assert can_login(database, "r", PASSWORD)
 

@@ -207,6 +207,9 @@ class Journey:
         """What is wrong with what a task said after it was cut off there, when that state was found."""
         last = len(self.states) - 1
         if not result.get("failed"):
+            if "is not known, and it stays as it is" in str(result.get("warnings")):
+                # A login that could not be tried tells nothing of the password.
+                return None if (found, result["changed"]) == (0, False) else f"changed: state {found}"
             if found != last or result["changed"] is not (last > 0):
                 return f"successful, but in state {found}"
             # Sent twice or not, it was done once.

@@ -471,6 +471,7 @@ def test_the_connectors_password_goes_to_nobody_else(
             "does not match host name" in refused["found"]
         )
     else:
-        assert result["failed"], "a certificate says nothing of the password"
+        assert "not known" in str(result["warnings"]), "a certificate says nothing of the password"
+        assert not result["changed"]
     figures.add("certificates", 1)
     figures.add("certificates_bad", 1)

@@ -148,7 +148,7 @@ def test_what_neon_refuses_for_good_is_tried_once(
         ({"login_password": "Wrong-7-of-the-tests"}, "28P01"),
         ({"login_user": "nobody_at_all"}, "28P01"),
         ({"login_db": "no_such_database"}, "3D000"),
-        ({"login_user": "sleeper", "login_password": PASSWORD}, None),
+        ({"login_user": "sleeper", "login_password": PASSWORD}, "28000"),
     ],
     ids=["password", "role", "database", "nologin"],
 )

@@ -55,3 +55,46 @@ def test_a_refusal_that_stands_costs_no_time_and_tells_no_secret(
         connection(30).open()
     assert (len(asked), slept) == (1, [])
     assert "Secret-5" not in str(caught.value.as_result())
+
+
+GERMAN = 'connection to server at "db", port 5432 failed: FATAL:  %s'
+REFUSED = GERMAN % "Passwort-Authentifizierung fuer Benutzer r fehlgeschlagen"
+NOT_ASKED = GERMAN % "Anmeldung von hier ist nicht vorgesehen"
+
+
+@pytest.mark.parametrize(
+    ("answers", "known"),
+    [
+        # By password: the given one, another one, none.
+        ([REFUSED, REFUSED, "fe_sendauth: no password supplied"], True),
+        ([GERMAN % "zu viele Verbindungen", REFUSED, "fe_sendauth: no password supplied"], False),
+        ([NOT_ASKED, NOT_ASKED, NOT_ASKED], False),
+    ],
+)
+def test_a_wrong_password_is_told_in_every_language(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], known: bool
+) -> None:
+    left = iter(answers)
+
+    def connect(**_parameters: object) -> None:
+        raise psycopg2.OperationalError(next(left))
+
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    found = connection(30).probe_password("r", "Secret-5")
+    assert (found is False) is known
+    if not known:
+        assert answers[0].partition("FATAL:  ")[2] in found.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ("-c role=app", ""),
+        ("endpoint=ep-x -c statement_timeout=5s --lock_timeout=1s -cjit=off", "endpoint=ep-x"),
+        (r"-c search_path=a\ b endpoint=ep-x", "endpoint=ep-x"),
+        ("endpoint=ep-c--x", "endpoint=ep-c--x"),
+    ],
+)
+def test_what_the_administrators_session_begins_with_is_not_the_connectors(options: str, left: str) -> None:
+    admin = Connection({"options": options, "sslmode": "require"}, None, 1, 1, 1)
+    assert admin.as_user("r", "p").parameters == {"options": left, "sslmode": "require", "user": "r", "password": "p"}

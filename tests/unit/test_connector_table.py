@@ -12,9 +12,24 @@ from ansible_collections.streamkap.neon.plugins.module_utils._errors import Fail
 from ansible_collections.streamkap.neon.plugins.module_utils._resources._connector_table import ConnectorTable
 from ansible_collections.streamkap.neon.plugins.module_utils._resources.heartbeat_table import HeartbeatTable
 from ansible_collections.streamkap.neon.plugins.module_utils._resources.signal_table import SignalTable
+from ansible_collections.streamkap.neon.plugins.module_utils._server import Server
 
 USE = {"connector": ["INSERT", "SELECT", "UPDATE"]}
 USAGE = {"connector": ["USAGE"]}
+
+SERVER = Server(
+    version=170011,
+    database="neondb",
+    user="admin",
+    in_recovery=False,
+    wal_level="logical",
+    neon_project=None,
+    neon_privileged=False,
+    superuser=False,
+    createrole=True,
+    replication=True,
+    bypassrls=True,
+)
 
 
 def signal(**options: object) -> SignalTable:
@@ -82,7 +97,7 @@ def seen(**facts: object) -> dict[str, object]:
 
 
 def plan(resource: ConnectorTable, **facts: object) -> Plan:
-    return resource.plan(seen(**facts), None, {})
+    return resource.plan(seen(**facts), SERVER, {})
 
 
 def sent(resource: ConnectorTable, **facts: object) -> list[str]:
@@ -193,7 +208,8 @@ def test_absent_drops_the_schema_only_if_it_was_made_here_and_is_empty() -> None
         (
             signal(state="absent"),
             {"schema": schema(), "table": table(signal_columns(), mine=False, owner="app")},
-            "may not drop the table s.t: it is no member of its owner app",
+            "may not drop the table s.t: it is no member of its owner app, or does not inherit from it. Run as the owner "
+            '(session_role), or let a role that may run GRANT "app" TO "admin" WITH INHERIT TRUE.',
         ),
     ],
 )

@@ -260,8 +260,9 @@ def test_an_owner_that_was_not_named_and_cannot_be_covered_is_a_warning() -> Non
     found = plan(desired(**options), looked)
     assert found.statements == []
     assert found.warnings == [
-        "reader will lack INSERT, SELECT on tables that Five makes in a, b: admin is no member of Five and may not alter "
-        'its default privileges. Run this task as Five (session_role), or GRANT "Five" TO "admin".'
+        "reader will lack INSERT, SELECT on tables that Five makes in a, b: admin does not have the rights of Five and may "
+        "not alter its default privileges. Run this task as Five (session_role), or let a role that may run "
+        'GRANT "Five" TO "admin" WITH INHERIT TRUE.'
     ]
     assert found.after == {"default_privileges": {"Five in a": "nothing", "Five in b": "nothing"}}
 

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils._engine import Plan
 from ansible_collections.streamkap.neon.plugins.module_utils._errors import Failure
 from ansible_collections.streamkap.neon.plugins.module_utils._resources.replica_identity import ReplicaIdentity
+from ansible_collections.streamkap.neon.plugins.module_utils._server import Server
 
 INDEX = {
     "meant": True,
@@ -20,6 +21,21 @@ INDEX = {
     "expression": False,
     "nullable": False,
 }
+
+
+SERVER = Server(
+    version=170011,
+    database="neondb",
+    user="admin",
+    in_recovery=False,
+    wal_level="logical",
+    neon_project=None,
+    neon_privileged=False,
+    superuser=False,
+    createrole=True,
+    replication=True,
+    bypassrls=True,
+)
 
 
 def desired(**options: object) -> ReplicaIdentity:
@@ -52,7 +68,7 @@ def table(name: str, **facts: object) -> dict[str, object]:
 def plan(resource: ReplicaIdentity, *tables: dict[str, object], alike: list[dict[str, object]] | None = None) -> Plan:
     found = [{"schema": row["schema"], "name": row["name"], "kind": "r"} for row in tables]
     seen = {"schemas": ["app"], "alike": found if alike is None else alike, "tables": list(tables)}
-    return resource.plan(seen, None, {})
+    return resource.plan(seen, SERVER, {})
 
 
 def changed(resource: ReplicaIdentity, *tables: dict[str, object]) -> list[str]:
@@ -204,7 +220,10 @@ def test_tables_of_others_are_named_all_and_only_if_they_differ() -> None:
         table("app.c", mine=False, owner="three", identity="f"),
     ]
     words = refusal(desired(schemas=["app"]), *tables)
-    assert "app.a of one, app.b of two. Run as a member of every owner (one, two)" in words
+    assert (
+        'app.a of one, app.b of two. Run as a member of every owner (GRANT "one", "two" TO "admin" WITH INHERIT TRUE)'
+        in words
+    )
     assert "three" not in words
 
 

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils import _password
 from ansible_collections.streamkap.neon.plugins.module_utils._engine import Plan
 from ansible_collections.streamkap.neon.plugins.module_utils._errors import Failure
+from ansible_collections.streamkap.neon.plugins.module_utils._password import UnknownPassword
 from ansible_collections.streamkap.neon.plugins.module_utils._resources.role import Role
 from ansible_collections.streamkap.neon.plugins.module_utils._server import Server
 
@@ -318,11 +319,33 @@ def test_what_fits_needs_no_right(version: int) -> None:
 def test_current_role_may_change_its_own_password() -> None:
     found = role(current=True, session=True, admin=False, verifier="none")
     powerless = server(createrole=False, replication=False)
-    assert statements(desired(password="x").plan(seen(found), powerless, {})) == [
+    assert statements(desired(password="x", if_own="allow").plan(seen(found), powerless, {})) == [
         "ALTER ROLE \"u\" PASSWORD '********'"
     ]
     with pytest.raises(Failure, match="may not alter"):
-        desired(password="x", connection_limit=1).plan(seen(found), powerless, {})
+        desired(password="x", connection_limit=1, if_own="allow").plan(seen(found), powerless, {})
+
+
+@pytest.mark.parametrize("options", [{"password": "x"}, {"login": False}])
+def test_role_that_the_task_logs_in_as_keeps_its_login(options: dict[str, object]) -> None:
+    found = role(session=True, verifier="none")
+    with pytest.raises(Failure, match="the one that this task logs in as") as refused:
+        desired(**options).plan(seen(found), server(), {})
+    assert "if_own: allow" in refused.value.hint
+    assert not desired(connection_limit=found["connection_limit"]).plan(seen(found), server(), {}).statements
+
+
+def test_password_that_is_not_known_stays_unless_forced() -> None:
+    found, logins = role(verifier=None), {"u": UnknownPassword("the server says so.", "Change that.")}
+    kept = desired(password="x").plan(seen(found), server(), logins)
+    assert not kept.statements
+    (warning,) = kept.warnings
+    assert "not known" in warning
+    assert "the server says so. Change that." in warning
+    forced = desired(password="x", update_password="force").plan(seen(found), server(), logins)
+    assert statements(forced) == ["ALTER ROLE \"u\" PASSWORD '********'"]
+    assert not forced.warnings
+    assert not desired(password="x", update_password="force").plan(seen(found), server(), {"u": True}).statements
 
 
 @pytest.mark.parametrize(

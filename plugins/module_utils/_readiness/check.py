@@ -34,6 +34,10 @@ FAIL = "fail"
 SKIPPED = "skipped"
 
 
+class SettingUnknown(Exception):
+    """Why it is not known what holds for the connector's user."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The verdict of one check.
@@ -102,7 +106,10 @@ class Check:
                 return skipped("%s fails." % other)
             if outcome.status == SKIPPED:
                 return outcome
-        return self.judge(subject)
+        try:
+            return self.judge(subject)
+        except SettingUnknown as unknown:
+            return skipped(str(unknown))
 
     def result(self, outcome: Outcome) -> dict[str, Any]:
         """As it stands in the result of the task. Plain types only."""

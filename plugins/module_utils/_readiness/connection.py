@@ -79,6 +79,13 @@ def encryption(it: Subject) -> Outcome:
 def connector_login(it: Subject) -> Outcome:
     if not it.connector:
         return skipped(_NO_PASSWORD)
+    if it.connector.refused and not it.connector.has_wrong_password:
+        return failed(
+            it.connector.refused,
+            it.connector.refused_hint
+            or "Remove what the server names here. Whether the password is right is not known.",
+            objects=[it.options.user],
+        )
     if it.connector.refused:
         return failed(
             it.connector.refused,

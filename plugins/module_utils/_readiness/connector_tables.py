@@ -179,7 +179,8 @@ def _declare(kind: _Kind) -> None:
         if seen["row_security"]:
             return failed(
                 "%s is under row-level security, which refuses rows without a policy." % name,
-                "Switch it off for this table: it holds nothing of anybody's.",
+                "Switch it off for this table, which holds nothing of anybody's, or let the connector's user bypass it (in the role cdc "
+                "cdc_bypassrls: true).",
                 sql=["ALTER TABLE %s DISABLE ROW LEVEL SECURITY" % name.sql],
                 objects=[name],
             )

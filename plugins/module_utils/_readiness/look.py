@@ -162,6 +162,11 @@ SELECT json_build_object(
                       FROM pg_db_role_setting s, unnest(s.setconfig) AS x(setting)
                      WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
                        AND s.setrole IN (0, (SELECT u.oid FROM u)) AND (s.setdatabase <> 0 OR s.setrole <> 0)),
+  -- Of the administrator's role alone, which say nothing of what the connector's user gets.
+  'own_settings', (SELECT coalesce(json_agg(DISTINCT lower(split_part(x.setting, '=', 1))), '[]')
+                     FROM pg_db_role_setting s, unnest(s.setconfig) AS x(setting)
+                    WHERE s.setrole = (SELECT m.oid FROM pg_roles m WHERE m.rolname = session_user)
+                      AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
   'deadly_types', (SELECT coalesce(json_agg(json_build_object(
       'schema', n.nspname, 'name', t.typname, 'kind', t.typtype) ORDER BY n.nspname, t.typname), '[]')
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -461,9 +466,9 @@ def _connector_table(
     # Who writes the column, and in which time zone, is not known: of the readings the youngest is taken.
     freshest = (
         "SELECT least(abs(extract(epoch FROM localtimestamp - max(last_update)::timestamp)),"
-        " abs(extract(epoch FROM now() AT TIME ZONE ''UTC'' - max(last_update)::timestamp)))::bigint::text AS found FROM %s"
+        " abs(extract(epoch FROM now() AT TIME ZONE 'UTC' - max(last_update)::timestamp)))::bigint::text AS found FROM %s"
         % name.sql
-    ).replace("''", "'")
+    )
     dated = (
         " AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'last_update'"
         " AND a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype))"

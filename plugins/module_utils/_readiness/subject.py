@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from .._connection_errors import WRONG_PASSWORD
 from .._engine import Line, OtherSide
 from .._resources._catalog import BY_NAME, Relation
 from .._server import Server
 from .._sql import QualifiedName, ident, relations
+from .check import SettingUnknown
 
 LOCKED = "55P03"  # lock_not_available: somebody holds a lock, which says nothing about a right
 
@@ -65,6 +67,8 @@ class Connector:
     def __init__(self, side: OtherSide) -> None:
         seen = side.seen or {"acts_as": None, "settings": {}, "answers": [], "withheld": []}
         self.refused = side.refused
+        self.has_wrong_password = side.refused_sqlstate == WRONG_PASSWORD
+        self.refused_hint = side.refused_hint
         self.used_password = side.used_password
         self.walsender = side.walsender
         self.unanswered = side.unanswered
@@ -148,12 +152,19 @@ class Subject:
         """The number that the connector's sessions get for a setting, in its own unit: milliseconds or kilobytes.
 
         None on a server that does not have it.
+
+        :raises SettingUnknown: where only the administrator's is known.
         """
         if self.connector and name in self.connector.settings:
             return quantity(self.connector.settings[name])
         given = [setting.split("=", 1) for setting in self.seen["role_settings"]]
         own = [value for key, value in given if key.lower() == name]
         server = self.seen["settings"].get(name)
+        if not own and name in self.line.session_settings.union(self.seen["own_settings"]):
+            raise SettingUnknown(
+                "%s is set for the administrator's role or session alone, and what the connector's user gets is known with "
+                "connector_password only." % name
+            )
         return quantity(own[-1]) if own and server is not None else self.server_setting(name)
 
     def server_setting(self, name: str) -> int | None:

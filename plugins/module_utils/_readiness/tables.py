@@ -123,7 +123,8 @@ def row_security(it: Subject) -> Outcome:
     if hidden:
         return failed(
             "Under row-level security, so that a snapshot lacks rows without a word: %s." % listed(hidden),
-            "Let the connector's user bypass it, or give it a policy that shows all rows: FOR SELECT TO it USING (true).",
+            "Let the connector's user bypass it (in the role cdc cdc_bypassrls: true), or give it a policy that shows all rows: "
+            "FOR SELECT TO it USING (true).",
             sql=["ALTER ROLE %s BYPASSRLS" % ident(it.options.user)],
             task={"streamkap.neon.role": {"name": it.options.user, "bypassrls": True}},
             objects=hidden,

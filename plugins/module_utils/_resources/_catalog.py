@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -113,6 +114,9 @@ class Relation:
         return None
 
 
+# What means something else in a list of regular expressions with commas between them, as Debezium's table.include.list is.
+_NOT_LITERAL = re.compile(r"[\\^$|?*+()\[\]{},]|^\s|\s$")
+
 # The order of what has a qualified name.
 BY_NAME = attrgetter("name.schema", "name.name")
 
@@ -123,6 +127,11 @@ def trusted(*owners: str) -> str:
     :param owners: expressions for the oids of roles: a table's owner, and its schema's, who can put another table in its place.
     """
     return _TRUSTED.format(owners=", ".join(owners))
+
+
+def names_not_matched(names: Iterable[str]) -> list[str]:
+    """The tables that Debezium's include list does not match by their names as they stand (Strings.setOfRegex, Predicates.includes)."""
+    return [name for name in names if _NOT_LITERAL.search(name)]
 
 
 def pairs(names: Iterable[QualifiedName]) -> str:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, guarded, ident, idents, literal
@@ -70,6 +70,7 @@ SELECT json_build_object(
       'sequences', (SELECT coalesce(json_agg(json_build_object(
                         'schema', (SELECT o.nspname FROM pg_namespace o WHERE o.oid = s.relnamespace),
                         'name', s.relname,
+                        'owner', pg_get_userbyid(s.relowner),
                         'mine', pg_has_role(s.relowner, 'USAGE'),
                         'grants', {sequence_grants})), '[]') FROM s),
       'has_rows', {has_rows} = 'true') FROM t))"""
@@ -181,10 +182,10 @@ class ConnectorTable(ABC):
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         if seen["table"]:
             self._check_shape(seen["table"])
-        return self._plan_absent(seen) if self.state == "absent" else self._plan_present(seen)
+        return self._plan_absent(seen, server) if self.state == "absent" else self._plan_present(seen, server)
 
     def describe(self, seen: Any) -> dict[str, Any]:
         table = seen["table"]
@@ -198,11 +199,11 @@ class ConnectorTable(ABC):
             else {},
         }
 
-    def _plan_absent(self, seen: Any) -> Plan:
+    def _plan_absent(self, seen: Any, server: Server) -> Plan:
         plan = Plan()
         table, schema = seen["table"], seen["schema"]
         if table:
-            _check_owner(table, "drop the table %s" % self.table)
+            _check_owner(table, "drop the table %s" % self.table, server)
             plan.before["table"] = str(self.table)
             plan.statements.append(Statement("DROP TABLE %s" % self.table.sql))
         if schema and schema["made_here"] and schema["mine"] and not schema["holds_others"]:
@@ -210,7 +211,7 @@ class ConnectorTable(ABC):
             plan.statements.append(Statement("DROP SCHEMA %s" % ident(self.table.schema)))
         return plan
 
-    def _plan_present(self, seen: Any) -> Plan:
+    def _plan_present(self, seen: Any, server: Server) -> Plan:
         table, schema = seen["table"], seen["schema"]
         plan = Plan()
         plan.missing = ["The role %s does not exist." % role for role in self.grant_to if role not in seen["roles"]]
@@ -241,7 +242,7 @@ class ConnectorTable(ABC):
         if self.grant_to:
             plan.before["grants"], plan.after["grants"] = {}, {}
         for target in self._targets(seen):
-            self._plan_grants(plan, target)
+            self._plan_grants(plan, target, server)
         first_row = self.first_row()
         if first_row and table and table["has_rows"] is None:
             raise Failure(
@@ -267,7 +268,7 @@ class ConnectorTable(ABC):
             for name in self.created_sequences():
                 yield _Target("SEQUENCE", name.sql, ["USAGE"], None)
 
-    def _plan_grants(self, plan: Plan, target: _Target) -> None:
+    def _plan_grants(self, plan: Plan, target: _Target, server: Server) -> None:
         """One GRANT for all roles that lack the same."""
         granted = target.seen["grants"] if target.seen else {}
         lacking: dict[tuple[str, ...], list[str]] = {}
@@ -281,7 +282,7 @@ class ConnectorTable(ABC):
             plan.after["grants"][on] = target.privileges
         for privileges, roles in lacking.items():
             if target.seen:
-                _check_owner(target.seen, "grant on the %s %s" % (target.kind.lower(), target.sql))
+                _check_owner(target.seen, "grant on the %s %s" % (target.kind.lower(), target.sql), server)
             plan.statements.append(
                 Statement("GRANT %s ON %s %s TO %s" % (", ".join(privileges), target.kind, target.sql, idents(roles)))
             )
@@ -338,10 +339,11 @@ def _column_differences(column: Column, found: dict[str, Any]) -> Iterator[str]:
         yield "%s has no default" % column.name
 
 
-def _check_owner(seen: dict[str, Any], what: str) -> None:
+def _check_owner(seen: dict[str, Any], what: str, server: Server) -> None:
     if not seen["mine"]:
         raise Failure(
-            "The current role may not %s: it is no member of its owner%s."
-            % (what, " " + seen["owner"] if "owner" in seen else ""),
-            hint="Run as the owner, or GRANT the owner to the current role.",
+            "The current role may not %s: it is no member of its owner %s, or does not inherit from it."
+            % (what, seen["owner"]),
+            hint="Run as the owner (session_role), or let a role that may run %s."
+            % server.grant_membership(seen["owner"]),
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
@@ -65,7 +65,11 @@ _OBJECT = """
       'passed_on', x.passed_on,
       'refused', CASE WHEN NOT pg_has_role({owner}, 'USAGE') THEN (
           SELECT json_agg(p) FROM unnest({privileges}) AS p
-           WHERE NOT has_{kind}_privilege({oid}, p || ' WITH GRANT OPTION')) END"""
+           WHERE NOT has_{kind}_privilege({oid}, p || ' WITH GRANT OPTION')) END,
+      -- By PUBLIC, which any role is a member of, also one that is yet to be created, or by membership.
+      'reached', CASE WHEN NOT pg_has_role({owner}, 'USAGE') THEN (
+          SELECT json_agg(p) FROM unnest({privileges}) AS p
+           WHERE has_{kind}_privilege(coalesce((SELECT g.oid FROM g), 0::oid), {oid}, p)) END"""
 
 # The partitions of an excluded table are excluded with it: its rows are in them.
 _LOOK = """
@@ -330,7 +334,7 @@ class Grant:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         if server.version < _MAINTAIN_SINCE and any("MAINTAIN" in (given or []) for given in self.given.values()):
             raise Failure(
                 "The privilege MAINTAIN came with PostgreSQL 17, and the server is %d." % server.major,
@@ -431,6 +435,8 @@ class Grant:
         # Its owner may do anything with it, and was not granted that.
         if not row.get("owned"):
             lacks, surplus = self._difference(kind, held, held, meant)
+            # What cannot be granted need not be, where the role has it anyway.
+            lacks -= frozenset(row.get("refused") or ()) & frozenset(row.get("reached") or ())
         if self._speaks_of(kind) and (lacks or surplus or (held and meant)):
             return _Object(kind, name, sql, schema, held, lacks, surplus, row)
         return None
@@ -482,13 +488,21 @@ class Grant:
             (
                 "%s may not grant" % server.user,
                 [text for each in objects for text in _ungrantable(each)],
-                "Run as the owner (session_role), or GRANT the owner to %s, or have the owner GRANT the privilege to %s "
-                "WITH GRANT OPTION, or leave it out (exclude_tables)." % (server.user, server.user),
+                "Run as the owner (session_role), or let a role that may run %s, or have the owner GRANT the privilege to %s "
+                "WITH GRANT OPTION, or leave it out: %s."
+                % (
+                    server.grant_membership(
+                        *sorted({each.seen["owner"] for each in objects if any(_ungrantable(each))})
+                    ),
+                    server.user,
+                    _ways_to_leave_out(objects),
+                ),
             ),
             (
                 "%s may not alter the default privileges of" % server.user,
                 [each.name for each in defaults if not each.may and (each.surplus or (each.lacks and self.owners))],
-                "Run as that owner (session_role), or GRANT it to %s." % server.user,
+                "Run as that owner (session_role), or let a role that may run %s."
+                % server.grant_membership(*sorted({each.owner for each in defaults if not each.may})),
             ),
             (
                 "Only its grantor can take back",
@@ -517,8 +531,8 @@ class Grant:
                 uncovered.setdefault(default.owner, []).append(default)
         for owner, places in uncovered.items():
             yield (
-                "%s will lack %s on tables that %s makes in %s: %s is no member of %s and may not alter its default "
-                "privileges. Run this task as %s (session_role), or GRANT %s TO %s."
+                "%s will lack %s on tables that %s makes in %s: %s does not have the rights of %s and may not alter its default "
+                "privileges. Run this task as %s (session_role), or let a role that may run %s."
             ) % (
                 self.role,
                 ", ".join(sorted(frozenset().union(*(place.lacks for place in places)))),
@@ -527,8 +541,7 @@ class Grant:
                 server.user,
                 owner,
                 owner,
-                ident(owner),
-                ident(server.user),
+                server.grant_membership(owner),
             )
 
     def _out_of_reach(self, seen: Any) -> Iterator[str]:
@@ -603,6 +616,17 @@ def _ungrantable(each: _Object) -> Iterator[str]:
     refused = each.lacks.intersection(each.seen.get("refused") or [])
     if refused:
         yield "%s on %s (owner %s)" % (", ".join(sorted(refused)), each, each.seen["owner"])
+
+
+def _ways_to_leave_out(objects: list[_Object]) -> str:
+    """The options that do not ask for it, as the modules and the role cdc call them."""
+    options = {
+        "DATABASE": "a privilege by database_privileges (in the role cdc cdc_database_privileges)",
+        "SCHEMA": "a privilege by schema_privileges (in the role cdc cdc_schema_privileges)",
+        "TABLE": "a table by exclude_tables (in the role cdc cdc_exclude_tables)",
+    }
+    kinds = {each.kind for each in objects if any(_ungrantable(each))}
+    return listed(words for kind, words in options.items() if kind in kinds)
 
 
 def _granted_by_others(each: _Object) -> Iterator[str]:

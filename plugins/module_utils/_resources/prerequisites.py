@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._engine import Plan, Resource, Stages, Together
+from .._engine import Logins, Plan, Resource, Stages, Together
 from .._errors import Failure
 from .._server import Server
+from .._sql import QualifiedName, listed
+from ._catalog import names_not_matched
 from .grant import Grant
 from .heartbeat_table import HeartbeatTable
 from .publication import Publication, with_full_identity
@@ -112,18 +114,48 @@ class Prerequisites(Stages):
         if slot:
             stages["slot"] = _slot(slot, publication)
         super().__init__(stages)
+        self.roles = (connector_user, connector_role)
         self.own = [table.table for table in own.values()]
         # Otherwise the publication names schemas, or the tables of which the partitions are captured.
         self.names_captured = publication_scope == "tables" and publish_via_partition_root
 
-    def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
+    def plans(self, seen: Any, server: Server, logins: Logins | None) -> dict[str, Plan]:
+        self._check_own_role(server)
         identities = self.parts.get("replica_identities")
         if identities:
             becoming = identities.plan(seen["replica_identities"], server, logins).after
             full = [table for tables in becoming.values() for table in tables]
             published = with_full_identity(seen["published"]["publication"], full)
             seen = {**seen, "published": {"publication": published}}
-        return super().plans(seen, server, logins)
+        plans = super().plans(seen, server, logins)
+        published = next(stage for stage in plans.values() if "publication" in stage.parts)
+        strange = names_not_matched(self._strange_names(published.parts["publication"]))
+        if strange:
+            published.warnings.append(
+                "Debezium reads its list of tables as regular expressions with commas between, and does not match by their names: %s. What "
+                "Streamkap makes of such a name is not known: see whether the tables arrive, or rename or exclude them."
+                % listed(strange)
+            )
+        return plans
+
+    def _strange_names(self, plan: Plan) -> list[str]:
+        """Of the tables that are to be published by themselves, those that may not be matched by their names."""
+        shown = [table["name"] if isinstance(table, dict) else table for table in plan.after.get("tables", [])]
+        # Of ten thousand few are looked at twice.
+        names = [QualifiedName.parse(table) for table in names_not_matched(shown)]
+        return [name.plain for name in names if name not in self.own]
+
+    def _check_own_role(self, server: Server) -> None:
+        """Fail before the administrator's password is replaced, or its role made a group."""
+        user, _role = self.roles
+        if server.session_user not in self.roles:
+            return
+        its = "the connector's user" if server.session_user == user else "the connector's group role"
+        raise Failure(
+            "%s cannot be %s: it is the role that this task logs in as, and could not log in with its password any more."
+            % (server.session_user, its),
+            hint="Name a role of the connector's own, which is created where it does not exist. Nothing was changed.",
+        )
 
     def describe(self, seen: Any) -> dict[str, Any]:
         """The tables by their names only: there may be many thousands."""
@@ -131,8 +163,10 @@ class Prerequisites(Stages):
         for key, part, its in self._leaves(seen):
             if isinstance(part, Publication):
                 described[key] = part.describe_without_tables(its)
+                names = sorted(name.plain for name in part.names(its) if name not in self.own)
+                described["captured_not_matched"] = names_not_matched(names)
                 if self.names_captured:
-                    described["captured"] = sorted(name.plain for name in part.names(its) if name not in self.own)
+                    described["captured"] = names
             elif key in _DESCRIBED:
                 described[key] = part.describe(its)
         return described

@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
+from . import _row_filter
 from ._catalog import BY_NAME, KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
 
 # As PostgreSQL orders them, and all of them is its default.
@@ -85,6 +86,7 @@ SELECT json_build_object(
               LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid AND a.backend_type = 'walsender'
              WHERE s.database = current_database() AND s.plugin = 'pgoutput' AND s.wal_status IS DISTINCT FROM 'lost'),
   'row_filters', {row_filters},
+  'row_filter_rules', {row_filter_rules},
   'relations', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
       'oid', c.oid::bigint,
       'schema', n.nspname,
@@ -259,6 +261,8 @@ class _Catalog:
         self.by_oid = {relation.oid: relation for relation in relations}
         self.by_name = {relation.name: relation for relation in relations}
         self.answers = {(answer["relation"], answer["about"]): answer for answer in seen["row_filters"]}
+        rules = seen.get("row_filter_rules")
+        self.rules = _row_filter.RowFilterRules(rules) if rules else None
         self.publication = self._publication(seen["publication"]) if seen["publication"] else None
 
     def _publication(self, row: dict[str, Any]) -> _Published:
@@ -313,6 +317,7 @@ class Publication:
     :param publish_via_partition_root: likewise.
     :param owner: likewise.
     :param exclusive: publish nothing else.
+    :param dropped_before: slots that are to be gone by the time that this one goes.
     """
 
     key = "publication"
@@ -331,6 +336,7 @@ class Publication:
         publish_via_partition_root: bool | None,
         owner: str | None,
         exclusive: bool,
+        dropped_before: list[str] | None = None,
     ) -> None:
         self._read: tuple[Any, _Catalog] | None = None
         self.name = check_name(name, "publication")
@@ -347,11 +353,12 @@ class Publication:
         self.via_root = publish_via_partition_root
         self.owner = None if owner is None else check_name(owner, "role")
         self.exclusive = exclusive
+        self.gone_slots = dropped_before or []
         if state == "present":
             self._check_options()
 
     def questions(self, version: int) -> list[str]:
-        filtered = [table for table in self.tables.values() if table.where is not None]
+        filtered = self._filtered
         if not filtered or version < 150000:
             return []
         body = _QUESTIONS.format(
@@ -361,6 +368,10 @@ class Publication:
             key=KEY,
         )
         return ["DO %s" % literal(body)]
+
+    @property
+    def _filtered(self) -> list[_Table]:
+        return [table for table in self.tables.values() if table.where is not None]
 
     def look(self, version: int) -> str:
         self._read = None
@@ -387,6 +398,12 @@ class Publication:
             row_filters="current_setting('streamkap_neon.row_filters')::json"
             if self.questions(version)
             else "'[]'::json",
+            row_filter_rules=_row_filter.LOOK.format(
+                functions=array(_row_filter.function_names([table.condition for table in self._filtered])),
+                tables=pairs(table.name for table in self._filtered),
+            )
+            if self.questions(version)
+            else "NULL::json",
             keys=KEYS.format(of="meant"),
             of_extension=OF_EXTENSION,
             **by_version,
@@ -401,7 +418,7 @@ class Publication:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         catalog = self._catalog(seen)
         current = catalog.publication
         if self.state == "absent":
@@ -418,6 +435,10 @@ class Publication:
         plan.before = self._shown(current) if current else {}
         plan.after = self._shown(target)
         plan.statements = list(self._statements(target, catalog, server))
+        if self._filtered:
+            plan.hints["0A000"] = "It is about the row filter of %s." % " or ".join(
+                str(table.name) for table in self._filtered
+            )
         readers, _unknown = self._readers(seen)
         if readers and not current:
             plan.warnings.append(
@@ -594,7 +615,8 @@ class Publication:
         if wrong:
             raise Failure(
                 "Not everything can be published as named. %s" % " ".join(wrong),
-                hint="Only permanent tables can be published, and a row filter is one SQL expression over the table's columns.",
+                hint="Only permanent tables can be published, and a row filter is one SQL expression over the table's columns, of types, "
+                "operators and immutable functions that are PostgreSQL's own.",
             )
 
     def _misfits(self, table: _Table, target: _Published, catalog: _Catalog, server: Server) -> Iterator[str]:
@@ -623,6 +645,13 @@ class Publication:
             yield "The row filter of %s is more than one expression." % table.name
         elif "error" in answer:
             yield "The row filter of %s is refused: %s." % (table.name, answer["error"])
+        elif "plan" in answer and catalog.rules:
+            published = catalog.publication and catalog.publication.tables.get(table.name)
+            refusal = catalog.rules.find_refusal(table.condition, answer["plan"], table.name.schema, table.name.name)
+            if refusal and not _is_same(
+                replace(table, columns=None), published and replace(published, columns=None), catalog
+            ):
+                yield "The row filter of %s is refused: %s." % (table.name, refusal)
 
     def _with_identities(self, target: _Published, catalog: _Catalog, plan: Plan) -> _Published:
         """The target without the tables that are to be skipped.
@@ -658,9 +687,12 @@ class Publication:
 
     def _without_keyless(self, target: _Published, keyless: list[_Keyless], plan: Plan) -> _Published:
         """What keyless_tables says about tables whose updates would fail."""
-        failing = "updates and deletes fail in the application while these tables are published"
+        failing = "updates and deletes would fail in the application once these tables are published"
         if self.keyless_tables == "include":
-            plan.warnings.append("As asked for, %s: %s." % (failing, listed(keyless)))
+            plan.warnings.append(
+                "As asked for, updates and deletes fail in the application while these tables are published: %s."
+                % listed(keyless)
+            )
             return target
         wholesale = [
             table
@@ -674,8 +706,12 @@ class Publication:
                 problem = "keyless_tables: skip can leave no table out of %s: %s." % (option, listed(wholesale))
             raise Failure(
                 problem,
-                hint="Give each a primary key or a replica identity (streamkap.neon.replica_identity). "
-                + ("%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip."),
+                hint=" ".join(
+                    [
+                        *_identity_remedies(keyless, self.name),
+                        "%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip.",
+                    ]
+                ),
                 keyless_tables=[str(table.relation.name) for table in keyless],
             )
         plan.warnings.append("Left out, because %s: %s." % (failing, listed(keyless)))
@@ -724,7 +760,7 @@ class Publication:
         if current and current != target and not seen["publication"]["mine"]:
             yield (
                 "The publication %s belongs to %s." % (self.name, current.owner),
-                "Run as %s, or as a member of it." % current.owner,
+                self._owner_remedy(current.owner, server),
             )
         yield from self._superuser_refusals(current, target, server)
         standing = current.tables if current else {}
@@ -737,11 +773,18 @@ class Publication:
             yield (
                 "Adding a table takes its owner: %s."
                 % listed("%s of %s" % (table.name, table.owner) for table in foreign),
-                "Run as a member of every owner (GRANT %s TO the current role), or as a superuser."
-                % idents(sorted({table.owner for table in foreign})),
+                "Let a role that may run %s, or run as a superuser."
+                % server.grant_membership(*sorted({table.owner for table in foreign})),
             )
         if seen["owner"] and target.owner != (current.owner if current else server.user):
             yield from self._owner_refusals(target, seen["owner"], server)
+
+    def _owner_remedy(self, owner: str, server: Server) -> str:
+        """Also for one that belongs to the connector's user, because Debezium has created it."""
+        return (
+            "Let %s, or a superuser, run ALTER PUBLICATION %s OWNER TO %s; or let a role that may, as the one that has created %s may, run "
+            "%s; or run as %s."
+        ) % (owner, ident(self.name), ident(server.user), owner, server.grant_membership(owner), owner)
 
     def _superuser_refusals(
         self, current: _Published | None, target: _Published, server: Server
@@ -893,7 +936,7 @@ class Publication:
         if not seen["publication"]["mine"]:
             raise Failure(
                 "The current role may not drop the publication %s, which %s owns." % (self.name, current.owner),
-                hint="Run as %s, or as a member of it." % current.owner,
+                hint=self._owner_remedy(current.owner, server),
             )
         # To drop it locks its entries, which can only be fewer.
         room = max(server.lock_room - len(current.schemas), 0)
@@ -930,6 +973,8 @@ class Publication:
         sure: list[str] = []
         perhaps: list[str] = []
         for slot in seen["slots"]:
+            if slot["name"] in self.gone_slots:
+                continue
             names = _publication_names(slot["command"])
             if names is None:
                 (perhaps if seen["other_publications"] else sure).append(slot["name"])
@@ -1070,6 +1115,30 @@ def _narrowness(table: _Table, governing: Relation, relation: Relation, catalog:
         if governing is not relation:
             whose = "the replica identity of every partition"
         yield "The row filter of %s uses columns that are not in %s." % (table.name, whose)
+
+
+def _identity_remedies(keyless: list[_Keyless], publication: str) -> list[str]:
+    """What helps, by what is wrong with the tables' identities."""
+    hidden = [table.relation for table in keyless if table.relation.unpublished]
+    remedies = []
+    if len(hidden) < len(keyless):
+        remedies.append("Give each a primary key or a replica identity (streamkap.neon.replica_identity).")
+    full = [relation.name for relation in hidden if relation.identity == "f"]
+    if full:
+        remedies.append(
+            "%s: with a primary key without a generated column take that as the replica identity (streamkap.neon.replica_identity, "
+            "identity: default), or else a unique index without one (identity: index)." % listed(full)
+        )
+    if len(full) < len(hidden):
+        remedies.append(
+            "A replica identity with a generated column needs another index (streamkap.neon.replica_identity, identity: index)."
+        )
+    if hidden:
+        remedies.append(
+            "Stored generated columns can be published: ALTER PUBLICATION %s SET (publish_generated_columns = stored)."
+            % ident(publication)
+        )
+    return remedies
 
 
 def _by_name(tables: Iterable[_Table]) -> list[_Table]:

@@ -21,6 +21,7 @@ from .._readiness.check import CRITICAL, FAIL, INFO, PASS, SKIPPED, WARNING, Che
 from .._readiness.subject import Options, Subject, Table
 from .._server import Server
 from .._sql import QualifiedName, check_name
+from ._catalog import names_not_matched
 from .slot import SLOT_NAME
 
 AREAS = (
@@ -70,6 +71,7 @@ class Readiness:
     :param read_slot: whether the slot may be read, without taking anything out of it, where nothing else tells.
     :param connector_running: whether the connector is to be running by now.
     :param slot_before: the slot as an earlier look told it, to see whether the connector gets on.
+    :param bypassrls: whether the user is to be judged as if it had BYPASSRLS, because it is about to get that.
     :param limits: from where on something is too much; see the documentation of the module.
     """
 
@@ -88,6 +90,7 @@ class Readiness:
         read_slot: bool,
         connector_running: bool,
         slot_before: dict[str, Any] | None,
+        bypassrls: bool = False,
         **limits: int,
     ) -> None:
         for name, value in limits.items():
@@ -113,6 +116,7 @@ class Readiness:
             slot_before=slot_before,
             limits=limits,
         )
+        self.bypassrls = bypassrls
         self.connector = (self.options.user, connector_password) if connector_password else None
 
     def look(self, version: int) -> str:
@@ -154,6 +158,8 @@ class Readiness:
         )
 
     def judge(self, server: Server, seen: Any, line: Line, other: OtherSide | None) -> dict[str, Any]:
+        if self.bypassrls:
+            seen = _without_row_security(seen)
         subject = Subject(self.options, server, seen, line, other)
         outcomes = _outcomes(subject)
         results = [check.result(outcomes[check.id]) for check in CHECKS]
@@ -164,12 +170,14 @@ class Readiness:
         }
         counts["passed"] = sum(result["status"] == PASS for result in results)
         counts["skipped"] = sum(result["status"] == SKIPPED for result in results)
+        captured = _captured(subject, failures)
         return {
             "ready": not counts[CRITICAL],
             "counts": counts,
             "checks": results,
             "tables": _tables(subject, failures),
-            "captured": _captured(subject, failures),
+            "captured": captured,
+            "captured_not_matched": names_not_matched(captured),
             "publication": _publication(subject),
             "slot": _slot(subject),
             "connector": {"user": self.options.user, "looked": bool(other and not other.refused)},
@@ -250,6 +258,12 @@ def _slot(subject: Subject) -> dict[str, Any] | None:
         return None
     found = subject.slot if subject.seen["slot"] and subject.seen["slot"]["slot"] else {}
     return {"name": name, "exists": bool(found), **{key: found.get(key) for key in _SLOT}}
+
+
+def _without_row_security(seen: dict[str, Any]) -> dict[str, Any]:
+    tables = [{key: value for key, value in row.items() if key != "row_security"} for row in seen["tables"]]
+    own = {key: seen[key] and {**seen[key], "row_security": False} for key in ("signal", "heartbeat")}
+    return {**seen, "tables": tables, **own}
 
 
 def _names(texts: list[str] | None) -> list[QualifiedName]:

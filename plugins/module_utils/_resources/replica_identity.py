@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, listed, literal
@@ -155,13 +155,13 @@ class ReplicaIdentity:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         self._check_exist(seen)
         chosen = self._chosen(seen)
         if self.index:
             self._check_index(chosen)
         due = {name: row for name, row in chosen.items() if self._differs(row)}
-        self._check_owners(due)
+        self._check_owners(due, server)
         self._check_updates_go_on(due)
         return Plan(
             statements=[
@@ -235,13 +235,14 @@ class ReplicaIdentity:
                 "Only tables have a replica identity, and these are none: %s." % listed(others), hint="Leave them out."
             )
 
-    def _check_owners(self, due: dict[QualifiedName, dict[str, Any]]) -> None:
+    def _check_owners(self, due: dict[QualifiedName, dict[str, Any]], server: Server) -> None:
         foreign = {name: row["owner"] for name, row in due.items() if not row["mine"]}
         if foreign:
             raise Failure(
                 "Only its owner may change a table's replica identity: %s."
                 % listed("%s of %s" % (name, owner) for name, owner in foreign.items()),
-                hint="Run as a member of every owner (%s), or as a superuser." % listed(sorted(set(foreign.values()))),
+                hint="Run as a member of every owner (%s), or as a superuser."
+                % server.grant_membership(*sorted(set(foreign.values()))),
             )
 
     def _check_updates_go_on(self, due: dict[QualifiedName, dict[str, Any]]) -> None:

@@ -11,17 +11,35 @@ Who may do what to a role changed in PostgreSQL 16: https://www.postgresql.org/d
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from .. import _password
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
-from .._sql import Secret, Statement, array, check_name, guarded, ident, idents, listed, literal
+from .._sql import QualifiedName, Secret, Statement, array, check_name, guarded, ident, idents, listed, literal
+from ._catalog import pairs
+from ._connector_table import SCHEMA_COMMENT
 
 # RDS and its like have no REPLICATION to give; membership in this role serves instead.
 _RDS_REPLICATION = "rds_replication"
+
+# Of the databases of one server; those that are used most.
+_ENCODINGS = (
+    "utf-8",
+    "latin-1",
+    "iso8859-15",
+    "iso8859-2",
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "koi8-r",
+    "euc-jp",
+    "euc-kr",
+    "gb2312",
+)
 
 _SCRAM_ITERATIONS = 4096  # what servers use that do not have the setting
 _MOST_CONNECTIONS = 2**31 - 1
@@ -46,7 +64,7 @@ SELECT json_build_object(
       'connection_limit', r.rolconnlimit,
       'valid_until', r.rolvaliduntil,
       'expired', coalesce(r.rolvaliduntil < now(), false),
-      'comment', shobj_description(r.oid, 'pg_authid'),
+      'comment', {comment},
       'verifier', {verifier},
       'member_of', (SELECT coalesce(json_agg(json_build_object(
                         'role', g.rolname, 'admin', m.admin, 'inherit', m.inherit, 'set', m.set) ORDER BY g.rolname), '[]')
@@ -69,9 +87,23 @@ _GRANTOR = (
 # What dropping the role would leave behind or take along, from the catalog that DROP ROLE itself consults.
 _LEFT = """(
     WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database()),
+         -- What an earlier step will have dropped, with what goes along.
+         gone_tables AS (SELECT c.oid, c.relnamespace FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                          WHERE (n.nspname::text, c.relname::text) IN (SELECT * FROM unnest({gone_tables}))),
+         gone_relations AS (SELECT oid FROM gone_tables UNION
+                            SELECT s.objid FROM gone_tables t JOIN pg_depend s ON s.classid = 'pg_class'::regclass
+                               AND s.refclassid = 'pg_class'::regclass AND s.refobjid = t.oid AND s.deptype IN ('a', 'i')),
+         gone AS (SELECT 'pg_class'::regclass::oid AS classid, oid FROM gone_relations
+                  UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication WHERE pubname = ANY ({gone_publications})
+                  UNION ALL SELECT 'pg_namespace'::regclass, n.oid FROM pg_namespace n
+                   WHERE n.oid IN (SELECT relnamespace FROM gone_tables)
+                     AND obj_description(n.oid, 'pg_namespace') = {schema_comment}
+                     AND NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I')
+                                                              AND c.oid NOT IN (SELECT oid FROM gone_relations))),
          d AS (SELECT d.*, pg_describe_object(classid, objid, objsubid) AS what
                  FROM pg_shdepend d
-                WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND dbid IN (0, (SELECT oid FROM here))),
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND dbid IN (0, (SELECT oid FROM here))
+                  AND (classid, objid) NOT IN (SELECT classid, oid FROM gone)),
          owned AS (SELECT d.*, (pg_identify_object(classid, objid, objsubid)).schema
                      FROM d WHERE deptype = 'o' AND classid <> 'pg_default_acl'::regclass)
     SELECT json_build_object(
@@ -190,6 +222,8 @@ class Role:
         comment: str | None,
         reassign_owned_to: str | None,
         used_elsewhere: str,
+        if_own: str = "refuse",
+        dropped_before: dict[str, Any] | None = None,
     ) -> None:
         """See the module's documentation. None is what was not given.
 
@@ -202,12 +236,17 @@ class Role:
         self.replication = replication
         self.bypassrls = bypassrls
         self.password = password
-        self.always = update_password == "always"
+        self.always = update_password != "on_create"
+        self.sets_unknown = update_password == "force"
         self.member_of = [check_name(group, "role") for group in sorted(set(member_of or []))]
         self.connection_limit = connection_limit
         self.comment = comment
         self.heir = reassign_owned_to if reassign_owned_to is None else check_name(reassign_owned_to, "role")
         self.keeps_used_elsewhere = used_elsewhere == "keep"
+        self.may_be_own = if_own == "allow"
+        gone = dropped_before or {}
+        self.gone_publications = [check_name(name, "publication") for name in gone.get("publications") or []]
+        self.gone_tables = [QualifiedName.parse(name) for name in gone.get("tables") or []]
         self._check_options()
 
     def _check_options(self) -> None:
@@ -267,6 +306,7 @@ class Role:
         return _LOOK.format(
             name=name,
             first_oid=_FIRST_OID_OF_USERS,
+            comment=self._look_comment(),
             verifier=guarded(readable, literal(verifier), "verifier"),
             inherit="bool_or(inherit_option)" if has_options else "r.rolinherit",
             set="bool_or(set_option)" if has_options else "true",
@@ -275,6 +315,15 @@ class Role:
             left=self._look_left(has_options) if self.state == "absent" else "NULL",
         )
 
+    def _look_comment(self) -> str:
+        """The comment is shared by all databases, in the encoding of that from which it was written; md5 is of its bytes."""
+        found = "shobj_description(r.oid, 'pg_authid')"
+        if not self.comment or self.comment.isascii():
+            return found
+        encoded = {_encode(self.comment, encoding) for encoding in _ENCODINGS} - {None}
+        sums = array(sorted(hashlib.md5(text, usedforsecurity=False).hexdigest() for text in encoded))
+        return "CASE WHEN md5(%s) = ANY (%s) THEN %s ELSE %s END" % (found, sums, literal(self.comment), found)
+
     def _look_left(self, has_options: bool) -> str:
         acls = [_ACL.format(of=of, catalog=catalog, acl=acl, owner=owner) for of, catalog, acl, owner in _ACLS]
         return _LEFT.format(
@@ -282,6 +331,9 @@ class Role:
             acls=" UNION ALL ".join([*acls, _COLUMN_ACL]),
             set_role="'SET'" if has_options else "'MEMBER'",
             heir="NULL" if self.heir is None else literal(self.heir),
+            gone_tables=pairs(self.gone_tables),
+            gone_publications=array(self.gone_publications),
+            schema_comment=literal(SCHEMA_COMMENT),
         )
 
     def logins(self, seen: Any) -> list[tuple[str, str]]:
@@ -291,7 +343,7 @@ class Role:
         # An expired password is refused whether it is right or not.
         return [] if role["verifier"] or role["expired"] else [(self.name, self.password)]
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         if self.state == "present":
             return self._plan_present(seen, server, logins)
         return self._plan_absent(seen["role"], server) if seen["role"] else Plan()
@@ -307,7 +359,7 @@ class Role:
             "member_of": role["member_of"] if role else [],
         }
 
-    def _plan_present(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def _plan_present(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         role = seen["role"]
         aspects = list(self._aspects(seen, server, logins))
         changing = {aspect.name: aspect for aspect in aspects if aspect.before != aspect.after}
@@ -330,6 +382,8 @@ class Role:
         if "comment" in changing:
             comment = literal(self.comment) if self.comment else "NULL"
             plan.statements.append(Statement("COMMENT ON ROLE %s IS %s" % (ident(self.name), comment)))
+        if role and self.password is not None:
+            plan.warnings += self._password_warnings(role, logins)
         if role and role["expired"] and self.login:
             plan.warnings.append(
                 "The password of the role %s expired at %s: nobody can log in with it. ALTER ROLE %s VALID UNTIL 'infinity' ends that."
@@ -337,7 +391,7 @@ class Role:
             )
         return plan
 
-    def _aspects(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Iterator[_Aspect]:
+    def _aspects(self, seen: Any, server: Server, logins: Logins | None) -> Iterator[_Aspect]:
         """What the options speak of, as it is and as it is to be."""
         role = seen["role"] or _NEW
         # Before 16 whether it inherits is no matter of a membership, but of the role.
@@ -355,7 +409,10 @@ class Role:
             word = " BYPASSRLS" if self.bypassrls else " NOBYPASSRLS"
             yield _Aspect("bypassrls", role["bypassrls"], self.bypassrls, (word,))
         if self.password is not None:
-            if self._password_fits(seen["role"], logins):
+            fits = self._password_fits(seen["role"], logins)
+            if isinstance(fits, _password.UnknownPassword) and not self.sets_unknown:
+                yield _Aspect("password", "not known", "not known")
+            elif fits is True:
                 yield _Aspect("password", "as given", "as given")
             else:
                 secret = self._password_to_send(self.password, seen, server)
@@ -375,7 +432,7 @@ class Role:
         may_set = _may_set("replication", server) and (not role or _may_alter(role, server))
         return _RDS_REPLICATION in seen["groups"] and not may_set
 
-    def _password_fits(self, role: dict[str, Any] | None, logins: dict[str, bool] | None) -> bool:
+    def _password_fits(self, role: dict[str, Any] | None, logins: Logins | None) -> bool | _password.UnknownPassword:
         if not role:
             return False
         if not self.always:
@@ -383,6 +440,15 @@ class Role:
         if role["verifier"]:
             return _password.verify(self.password or "", role["verifier"], self.name)
         return logins is None or role["expired"] or logins.get(self.name, False)
+
+    def _password_warnings(self, role: dict[str, Any], logins: Logins | None) -> Iterator[str]:
+        fits = self._password_fits(role, logins)
+        if isinstance(fits, _password.UnknownPassword) and not self.sets_unknown:
+            yield (
+                "Whether the password of the role %s is the given one is not known, and it stays as it is: its verifier may not be read, "
+                "and %s%s Run as a role that may read pg_authid to have it compared, or set it in any case: update_password: force, or "
+                "the playbook rotate_password."
+            ) % (self.name, fits.reason, " %s" % fits.hint if fits.hint else "")
 
     def _password_to_send(self, password: str, seen: Any, server: Server) -> Secret:
         if server.is_neon:  # it refuses verifiers
@@ -392,6 +458,12 @@ class Role:
     def _refusals(self, role: dict[str, Any] | None, changing: dict[str, _Aspect], server: Server) -> Iterator[Failure]:
         """What the current role may not do, or Neon would not take."""
         altering = [aspect.name for aspect in changing.values() if aspect.sql]
+        if role and role["session"] and not self.may_be_own and not {"password", "login"}.isdisjoint(changing):
+            yield Failure(
+                "The role %s is the one that this task logs in as: with another password, or without LOGIN, the next task could not."
+                % self.name,
+                hint="Name another role, or log in as another one. Where its own password is what is to be changed, set if_own: allow.",
+            )
         if not role:
             yield from self._creation_refusals(server)
         elif altering and not _may_alter(role, server) and not _is_own_password(role, altering, server):
@@ -605,6 +677,13 @@ def _heir_obstacles(name: str, heir: dict[str, Any], server: Server) -> Iterator
             "The role %s may not own what it is to get: it has no CREATE on %s." % (name, ", ".join(heir["lacks"])),
             hint="; ".join("GRANT CREATE ON %s TO %s" % (what, ident(name)) for what in heir["lacks"]) + ".",
         )
+
+
+def _encode(text: str, encoding: str) -> bytes | None:
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        return None
 
 
 def _may_set(attribute: str, server: Server) -> bool:

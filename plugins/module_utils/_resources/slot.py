@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._engine import Plan
+from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import Statement, check_name, listed, literal
@@ -142,7 +142,7 @@ class Slot:
     def logins(self, seen: Any) -> list[tuple[str, str]]:
         return []
 
-    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+    def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
         slot = seen["slot"]
         if slot:
             self._check_kind(slot, server)
