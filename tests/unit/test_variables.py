@@ -429,3 +429,18 @@ def test_every_playbook_validates_its_hosts_first(path: Path) -> None:
     variable = first["streamkap.neon.validate_variables"]["hosts_variable"]
     assert variable in play["hosts"]
     assert "inventory_hostnames" in play["hosts"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "fails"), [(["all"], False), (["untagged"], False), (["setup"], True), (["tagged"], True)]
+)
+def test_tags_that_leave_out_every_task_are_an_error(tags: list[str], fails: bool) -> None:
+    errors = ActionModule._errors_of_tags({"ansible_run_tags": tags})
+    assert [f"--tags {tags[0]} would do nothing" in error for error in errors] == [True] * fails
+
+
+def test_hosts_of_the_inventory_that_have_a_database_are_found_but_none_with_what_all_have() -> None:
+    hostvars = {"orders": {"cdc_dsn": "a"}, "web": {"cdc_schemas": ["app"]}}
+    variables = {"hostvars": hostvars}
+    assert ActionModule._databases_among(["orders", "web", "gone"], variables) == ["orders"]
+    assert ActionModule._databases_among(["orders"], {**variables, "cdc_dsn": "of all"}) == []
