@@ -12,6 +12,7 @@ What differs from run to run, and from machine to machine, is written in one way
 
 from __future__ import annotations
 
+import difflib
 import re
 import subprocess
 import sys
@@ -92,7 +93,11 @@ def compare(name: str, shown: Screen, replaced: Mapping[str, str], approve: bool
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     assert file.exists(), f"{file.name} is not approved yet: make screens"
-    assert text == file.read_text(), f"{file.name} differs from what is approved. Where that is right: make screens"
+    approved = file.read_text()
+    difference = difflib.unified_diff(approved.splitlines(), text.splitlines(), "approved", "shown", lineterm="")
+    assert text == approved, "\n".join(
+        [f"{file.name} differs from what is approved. Where that is right: make screens", *difference]
+    )
 
 
 def _normalized(text: str, replaced: Mapping[str, str]) -> str:
