@@ -317,6 +317,24 @@ def test_a_password_of_every_printable_character_works_and_is_printed_nowhere(da
     assert ("ABCDEFGHIJKLMNOPQRSTUVWXYZ" in database.server.log[logged_before:]) == neon_like
 
 
+@pytest.mark.newest_version
+@pytest.mark.postgres(16, 18)
+def test_schemas_that_are_captured_no_more_are_told_and_on_request_taken_back(database: Database) -> None:
+    set_up(database)
+    given = VARIABLES | {"cdc_dsn": database.dsn, "cdc_schemas": "app", "cdc_fail_on_drift": "yes"}
+    may_read = "SELECT has_table_privilege('streamkap_role', 'billing.invoices', 'SELECT')"
+    told = run_playbook("streamkap.neon.setup", extra_vars=given, check=True)
+    assert told.rc == 2, told.stdout
+    assert "schemas of which nothing is captured: billing" in told.stdout
+    assert "cdc_exclusive: true takes them back" in told.stdout
+    taken = run_playbook("streamkap.neon.setup", extra_vars=given | {"cdc_exclusive": "yes"})
+    assert (taken.rc, database.admin(may_read)) == (0, [(False,)]), taken.stdout
+    again = run_playbook("streamkap.neon.setup", extra_vars=given | {"cdc_exclusive": "yes"}, check=True)
+    assert (again.rc, again.changed) == (0, 0), again.stdout
+    kept = "has_schema_privilege('streamkap_role', 'streamkap', 'USAGE'), has_database_privilege('streamkap_role', %s, 'CONNECT')"
+    assert database.admin(f"SELECT {kept}", [database.name]) == [(True, True)]
+
+
 def _play(given: dict[str, object]) -> str:
     """A playbook with the variables in it: a password that looks like a template is marked as none."""
     lines = []
