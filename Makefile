@@ -32,7 +32,7 @@ export GIT_CONFIG_COUNT = 1
 export GIT_CONFIG_KEY_0 = safe.directory
 export GIT_CONFIG_VALUE_0 = $(CURDIR)
 
-.PHONY: help demo test test-all environments $(LAYERS) $(LAYERS:%=needs-%) debezium-with-java docs bench mutants clean
+.PHONY: help demo test test-all environments $(LAYERS) $(LAYERS:%=needs-%) debezium-with-java docs screens bench mutants clean
 .NOTPARALLEL:
 
 help: ## | | Show this list
@@ -41,7 +41,7 @@ help: ## | | Show this list
 	@echo "  Every layer takes FULL=1, and those on servers PG=17 or PG=16,17 and K=expression, which select."
 	@echo "  Python is 3.11 or newer, with venv: python3, or PYTHON=."
 
-demo: $(DEMO)/.stamp ## 20 s | Python | Show the collection at work on a PostgreSQL of its own, or on DSN=postgresql://...
+demo: $(DEMO)/.stamp ## 20 s | Python | Show the collection at work on a PostgreSQL of its own, or with DSN=postgresql://... in front of make on that
 	@$(DEMO)/bin/python demo/run.py
 
 test: python ## 28 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
@@ -54,12 +54,12 @@ unit: needs-unit $(TEST)/.stamp ## ~1 min | Python | Test what needs no server
 	@echo "Unit tests"
 	@$(TEST)/bin/python -m pytest tests/unit -n $(JOBS) $(if $(FULL),--full) $(if $(K),-k "$(K)")
 
-# The file left out is tested by `make matrix`, on two versions of ansible-core.
+# The files left out are tested by `make matrix`, on two versions of ansible-core.
 integration: needs-integration $(TEST)/.stamp ## 6 min | Python | Test modules, roles and playbooks on real servers, 14 to 18
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
 	@$(TEST)/bin/python -m pytest tests/integration -n $(SERVER_JOBS) --dist worksteal $(SELECTION) \
-		$(if $(FULL)$(K),,--ignore tests/integration/test_in_process.py)
+		$(if $(FULL)$(K),,--ignore tests/integration/test_in_process.py --ignore tests/integration/test_terminal.py)
 
 api: needs-api $(TEST)/.stamp ## 4 min | npm | Test against fakes of Neon's and Streamkap's API, the former validated by Neon's own description
 	@echo "APIs of Neon and Streamkap on PostgreSQL $(or $(PG),14 to 18)"
@@ -106,6 +106,9 @@ lint: needs-lint $(TEST)/.stamp ## 3 min; 7 min | Python 3.12 or newer (PYTHON_N
 
 docs: $(TEST)/.stamp ## ~10 s | Python | Write the pages that are generated from the code
 	@$(TEST)/bin/python tests/support/checks_page.py
+
+screens: python ## 3 min | Python 3.12 or newer (PYTHON_NEWEST=) | Write what the terminal shows to the files that the tests compare it with
+	@MAKE="$(MAKE)" tests/screens.sh
 
 bench: $(BENCH)/.stamp ## ~60 min | Python | Measure beside community.postgresql, and write docs/benchmarks (QUICK=1 for a look, MINUTES=60 for more runs)
 	@$(BENCH)/bin/python tests/support/binaries.py 17

@@ -51,10 +51,21 @@ def on_the_users_database() -> None:
     if not schemas or not password:
         raise DemoError(
             "Say which schemas to capture, and the password that streamkap_user is to have:\n"
-            "  STREAMKAP_PASSWORD=... make demo DSN=postgresql://... SCHEMAS=app,billing"
+            "  DSN=postgresql://... STREAMKAP_PASSWORD=... make demo SCHEMAS=app,billing"
+        )
+    if is_on_a_command_line("DSN") or is_on_a_command_line("STREAMKAP_PASSWORD"):
+        raise DemoError(
+            "Behind make, a password is in the list of processes, where every user of this machine can read it. Nothing was done. "
+            "Write it in front of make:\n"
+            "  DSN=postgresql://... STREAMKAP_PASSWORD=... make demo SCHEMAS=app,billing"
         )
     step(f"setup, on your database: schemas {', '.join(schemas)}")
     setup(os.environ["DSN"], password, schemas)
+
+
+def is_on_a_command_line(name: str) -> bool:
+    """Tell whether make was given a variable as an argument, and not by its environment."""
+    return f" {name}=" in f" {os.environ.get('MAKEFLAGS', '')}"
 
 
 def on_an_own_server() -> None:

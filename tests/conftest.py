@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"PostgreSQL versions to test on, of {', '.join(map(str, VERSIONS))} (default: what the tests' markers say)",
     )
     parser.addoption("--full", action="store_true", help="run every test, each on all of its PostgreSQL versions")
+    parser.addoption("--approve", action="store_true", help="write what terminals show to the approved files")
     parser.addoption(
         "--modules",
         choices=modules.WAYS,

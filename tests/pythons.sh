@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by matrix.sh, lint.sh and sanity.sh, which run on several versions of ansible-core, each in an environment of its own.
+# Sourced by matrix.sh, screens.sh, lint.sh and sanity.sh, which run on several versions of ansible-core, each in an environment of its own.
 
 # python_of CORE: prints a Python on which that version of ansible-core runs, and which can make a virtual environment: PYTHON or
 # PYTHON_NEWEST where they fit, or one on PATH or among pyenv's.

@@ -36,6 +36,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.streamkap.neon.plugins.module_utils import _task
 from ansible_collections.streamkap.neon.plugins.module_utils._connection import PSYCOPG2_IMPORT_ERROR, secrets_among
+from ansible_collections.streamkap.neon.plugins.plugin_utils import _role_terms
 
 # The names of the modules that run here: those that meta/runtime.yml points to this plugin.
 MODULES = (
@@ -88,10 +89,17 @@ class ActionModule(ActionBase):
                 done.pop("invocation", None)
         else:
             done = self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))
-        result.update(done)
+        result.update(_role_terms.translate(self._own_role, done))
         if result.get(_HANDED_OVER.get(name, "")):
             result["_ansible_no_log"] = True
         return result
+
+    @property
+    def _own_role(self) -> str:
+        """The role of this collection that the task belongs to, if any."""
+        role = self._task._role
+        name = role.get_name() if role else ""
+        return name.rpartition(".")[2] if name.startswith("streamkap.neon.") else ""
 
     def _may_run_here(self, task_vars: dict[str, Any]) -> bool:
         """Whether the module would run on this machine, as this user, with this Python, while the task waits."""

@@ -24,10 +24,16 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
+        _validation, arguments = self.validate_argument_spec(
+            {"text": {"type": "str", "required": True}, "failure": {"type": "str", "default": ""}}
+        )
         text = printable(arguments["text"].rstrip("\n"), keep="\n")
         if constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] not in _FOR_PROGRAMS:
             # From a worker this travels to the main process in one piece, so that the texts of two hosts never mix.
             Display().display(text)
         result.update(changed=False, text=text)
+        if arguments["failure"]:
+            # The text would stand once more in the line that says what has failed.
+            del result["text"]
+            result.update(failed=True, msg=printable(arguments["failure"]))
         return result

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import traceback
+import sys
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Callable
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from . import _engine, _yaml
 from ._connection import PSYCOPG2_IMPORT_ERROR, Connection, Session, secrets_among
@@ -42,6 +42,16 @@ CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "lock_timeout": {"type": "int", "default": 10},
     "statement_timeout": {"type": "int", "default": 60},
 }
+
+
+def missing_psycopg2() -> str:
+    """Return what to do where the driver is missing, or does not load, for the Python that runs the module."""
+    python = sys.executable or "python3"
+    return (
+        "psycopg2 is missing for the Python that the module runs on, %s (%s). Install it: %s -m pip install psycopg2-binary, or the "
+        "distribution's package python3-psycopg2 for its own Python. Where another Python has it, name that one by "
+        "ansible_python_interpreter." % (python, PSYCOPG2_IMPORT_ERROR, python)
+    )
 
 
 def may_hold(told: Any, texts: Iterable[str]) -> bool:
@@ -126,7 +136,7 @@ def inform(inspection: Callable[..., _engine.Inspection], options: dict[str, dic
 def look_through(dsn: str, inspection: _engine.Inspection) -> dict[str, Any]:
     """What an inspection finds over a connection string, for a module whose work is elsewhere."""
     if PSYCOPG2_IMPORT_ERROR:
-        raise Failure(missing_required_lib("psycopg2"), hint="Or leave out the dsn.")
+        raise Failure(missing_psycopg2(), hint="Or leave out the dsn.")
     defaults = {name: option.get("default") for name, option in CONNECTION_OPTIONS.items()}
     with Connection.from_options({**defaults, "dsn": dsn}).open() as session:
         return _engine.examine(session, inspection)[1]
@@ -140,10 +150,7 @@ def _perform(
 ) -> None:
     module = front()({**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **constraints)
     if PSYCOPG2_IMPORT_ERROR:
-        module.fail_json(
-            msg=missing_required_lib("psycopg2"),
-            exception="".join(traceback.format_exception_only(type(PSYCOPG2_IMPORT_ERROR), PSYCOPG2_IMPORT_ERROR)),
-        )
+        module.fail_json(msg=missing_psycopg2())
     try:
         connection = Connection.from_options(module.params)
         cover(module.no_log_values, connection.secrets)

@@ -21,6 +21,11 @@ options:
     description: The text.
     type: str
     required: true
+  failure:
+    description: A sentence to fail with after the text was printed. Without it the task does not fail.
+    type: str
+    default: ""
+    version_added: 0.2.0
 attributes:
   action:
     description: It runs on the controller.

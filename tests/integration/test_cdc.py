@@ -24,7 +24,7 @@ from support.hurting import (
     set_up,
     variables,
 )
-from support.modules import run_playbook
+from support.modules import run_module, run_playbook
 from support.neon import Database
 from support.pgoutput import changes
 from support.readiness_cases import Ready
@@ -211,34 +211,69 @@ def test_databases_of_one_server_are_torn_down_one_by_one_and_the_last_takes_the
     assert shops[0].admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'streamkap%%'", []) == [(0,)]
 
 
+# What the role itself looks at, and what it passes on to the module, are tried apart: a playbook takes fifty times as long.
 @pytest.mark.postgres(18)
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        pytest.param({"cdc_schemas": []}, "cdc_schemas and cdc_tables are both empty", marks=pytest.mark.matrix),
-        ({"cdc_schemas": ["app", "nowhere"]}, "nowhere"),
-        ({"cdc_tables": ["app.nothing"]}, "app.nothing"),
-        ({"cdc_tables": ["app.Orders"]}, "app.orders"),
-        ({"cdc_schemas": ["a" * 64]}, "63"),
-        ({"cdc_publication_scope": "all_tables"}, "may publish all tables"),
-        ({"cdc_slot": "Capital"}, "Capital"),
-        ({"cdc_password": ""}, "cdc_password"),
-        ({"cdc_role": USER}, "cdc_user and cdc_role"),
-        pytest.param({"cdc_state": "gone"}, "present, absent", marks=pytest.mark.matrix),
-        ({"cdc_login_port": 1, "cdc_connect_timeout": 1}, "Check the host and the port"),
         pytest.param(
-            {"cdc_login_password": "wrong-4-of-the-tests"}, "Check the user and the password", marks=pytest.mark.matrix
+            {"cdc_schemas": [], "cdc_password": "", "cdc_role": USER},
+            ["cdc_schemas and cdc_tables are both empty", "cdc_password is missing", "cdc_user and cdc_role are both"],
+            marks=pytest.mark.matrix,
         ),
-        ({"cdc_login_db": "no such database"}, "Check the name of the database"),
+        ({"cdc_state": "gone"}, ["present, absent"]),
+        ({"cdc_schemas": [], "cdc_publication_scope": "schemas"}, ["cdc_publication_scope is schemas"]),
+        pytest.param(
+            {"cdc_login_password": "wrong-4-of-the-tests"},
+            ["Check the user and the password"],
+            marks=pytest.mark.matrix,
+        ),
     ],
 )
-def test_bad_input_is_named_with_its_remedy_and_changes_nothing(database: Database, given: dict, said: str) -> None:
+def test_bad_variables_are_named_with_their_remedy_and_change_nothing(
+    database: Database, given: dict, said: list[str]
+) -> None:
     before = _catalogs(database)
     run = run_playbook("streamkap.neon.setup", extra_vars={**VARIABLES, "cdc_dsn": database.dsn, **given})
     assert run.rc == 2, run.stdout
     assert run.changed == 0, run.stdout
-    assert said in run.stdout
+    for words in said:
+        assert words in run.stdout
     assert _catalogs(database) == before
+
+
+@pytest.mark.postgres(18)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schemas": ["app", "nowhere"]}, "nowhere"),
+        ({"tables": ["app.nothing"]}, "app.nothing"),
+        ({"tables": ["app.Orders"]}, "app.orders"),
+        ({"schemas": ["a" * 64]}, "63"),
+        ({"publication_scope": "all_tables"}, "may publish all tables"),
+        ({"slot": "Capital"}, "Capital"),
+        ({"login_port": 1, "connect_timeout": 1}, "Check the host and the port"),
+        ({"login_db": "no such database"}, "Check the name of the database"),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy_and_changes_nothing(database: Database, given: dict, said: str) -> None:
+    before = _catalogs(database)
+    options = {"dsn": database.dsn, "connector_password": PASSWORD, "schemas": VARIABLES["cdc_schemas"], **given}
+    result = run_module("prerequisites", **options)
+    assert result.get("failed"), result
+    assert said in result["msg"]
+    assert _catalogs(database) == before
+
+
+@pytest.mark.newest_version
+def test_another_password_is_set_with_a_warning(database: Database) -> None:
+    set_up(database)
+    options = {"dsn": database.dsn, "connector_password": "Other-5-of-the-tests", "schemas": VARIABLES["cdc_schemas"]}
+    (warning,) = run_module("prerequisites", check=True, **options)["warnings"]
+    assert "The password of streamkap_user is another than the given one" in warning
+    assert run_module("prerequisites", **options)["changed"]
+    again = run_module("prerequisites", **options)
+    assert (again["changed"], again["warnings"]) == (False, [])
 
 
 @pytest.mark.postgres(18)
@@ -331,6 +366,24 @@ def test_a_password_of_every_printable_character_works_and_is_printed_nowhere(da
     assert database.sql_as(USER, password, "SELECT current_user") == [(USER,)]
     # Neon takes plain text only.
     assert ("ABCDEFGHIJKLMNOPQRSTUVWXYZ" in database.server.log[logged_before:]) == neon_like
+
+
+@pytest.mark.newest_version
+@pytest.mark.postgres(16, 18)
+def test_schemas_that_are_captured_no_more_are_told_and_on_request_taken_back(database: Database) -> None:
+    set_up(database)
+    given = VARIABLES | {"cdc_dsn": database.dsn, "cdc_schemas": "app", "cdc_fail_on_drift": "yes"}
+    may_read = "SELECT has_table_privilege('streamkap_role', 'billing.invoices', 'SELECT')"
+    told = run_playbook("streamkap.neon.setup", extra_vars=given, check=True)
+    assert told.rc == 2, told.stdout
+    assert "schemas of which nothing is captured: billing" in told.stdout
+    assert "cdc_exclusive: true takes them back" in told.stdout
+    taken = run_playbook("streamkap.neon.setup", extra_vars=given | {"cdc_exclusive": "yes"})
+    assert (taken.rc, database.admin(may_read)) == (0, [(False,)]), taken.stdout
+    again = run_playbook("streamkap.neon.setup", extra_vars=given | {"cdc_exclusive": "yes"}, check=True)
+    assert (again.rc, again.changed) == (0, 0), again.stdout
+    kept = "has_schema_privilege('streamkap_role', 'streamkap', 'USAGE'), has_database_privilege('streamkap_role', %s, 'CONNECT')"
+    assert database.admin(f"SELECT {kept}", [database.name]) == [(True, True)]
 
 
 def _play(given: dict[str, object]) -> str:

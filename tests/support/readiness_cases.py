@@ -124,6 +124,7 @@ TASKS = {
     "user_replication",
     "database_connect",
     "membership_inherited",
+    "no_other_schemas",
     "schema_usage",
     "tables_readable",
     "row_security",
@@ -361,6 +362,16 @@ def no_inheritance(ready: Ready) -> Case:
 
 breaks("connection_limit")(admin_broke(f"ALTER ROLE {USER} CONNECTION LIMIT 2", admin_before_16=True))
 breaks("no_excess_rights")(admin_broke(f"ALTER ROLE {USER} CREATEDB CREATEROLE", admin_before_16=True))
+breaks("no_other_schemas")(
+    admin_broke(
+        "CREATE SCHEMA past AUTHORIZATION neondb_owner",
+        "CREATE TABLE past.orders (id int PRIMARY KEY)",
+        "ALTER TABLE past.orders OWNER TO neondb_owner",
+        "SET ROLE neondb_owner; GRANT USAGE ON SCHEMA past TO streamkap_role;"
+        " GRANT SELECT ON past.orders TO streamkap_role;"
+        " ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT SELECT ON TABLES TO streamkap_role; RESET ROLE",
+    )
+)
 breaks("group_role_without_login")(admin_broke("ALTER ROLE streamkap_role PASSWORD 'Of-the-group-3'"))
 
 # --- tables

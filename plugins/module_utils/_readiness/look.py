@@ -153,6 +153,18 @@ SELECT json_build_object(
       'connect', {may_connect}) FROM u),
   'group_role', (SELECT json_build_object('login', g.rolcanlogin, 'password', {group_password} = 'true')
                    FROM pg_roles g WHERE g.rolname = {role}),
+  'group_schemas', (SELECT coalesce(json_agg(json_build_object(
+                             'schema', n.nspname,
+                             'owners', (SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(d.defaclrole)), '[]')
+                                          FROM pg_default_acl d, aclexplode(d.defaclacl) a
+                                         WHERE d.defaclnamespace = n.oid AND a.grantee = g.oid)) ORDER BY n.nspname), '[]')
+                      FROM pg_roles g, pg_namespace n
+                     WHERE g.rolname = {role} AND n.nspname !~ '^pg_'
+                       AND (EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = g.oid)
+                         OR EXISTS (SELECT FROM pg_class c, aclexplode(c.relacl) a
+                                     WHERE c.relnamespace = n.oid AND a.grantee = g.oid)
+                         OR EXISTS (SELECT FROM pg_default_acl d, aclexplode(d.defaclacl) a
+                                     WHERE d.defaclnamespace = n.oid AND a.grantee = g.oid))),
   'database', (SELECT json_build_object('name', d.datname, 'connection_limit', d.datconnlimit)
                  FROM pg_database d WHERE d.datname = current_database()),
   'may_create', has_database_privilege(current_database(), 'CREATE'),

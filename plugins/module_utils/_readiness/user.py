@@ -236,6 +236,56 @@ def no_excess_rights(it: Subject) -> Outcome:
 
 
 @AREA.check(
+    "no_other_schemas",
+    WARNING,
+    "The group role has no privileges in schemas of which nothing is captured.",
+)
+def no_other_schemas(it: Subject) -> Outcome:
+    """Schemas that were captured once stay readable until somebody takes that back."""
+    options = it.options
+    captured = {*options.schemas, *(table.schema for table in options.tables)}
+    if not captured:
+        return skipped("What is to be captured was not said.")
+    own = {table.schema for table in (options.signal_table, options.heartbeat_table) if table}
+    # The schema of the connector's own tables is named or not, and not known where none of them is.
+    rows = [row for row in it.seen["group_schemas"] if row["schema"] not in captured | own] if own else []
+    if not rows:
+        return passed("%s has privileges in no other schema." % options.role)
+    role, names = ident(options.role), [row["schema"] for row in rows]
+    on_tables = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
+    on_tables += ["MAINTAIN"] * (it.server.major >= 17)
+    sql = []
+    for row in rows:
+        schema = ident(row["schema"])
+        sql += [
+            "ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA %s REVOKE ALL ON TABLES FROM %s"
+            % (ident(owner), schema, role)
+            for owner in row["owners"]
+        ]
+        sql += [
+            "REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM %s" % (schema, role),
+            "REVOKE ALL ON SCHEMA %s FROM %s" % (schema, role),
+        ]
+    return failed(
+        "%s has privileges in schemas of which nothing is captured: %s." % (options.role, listed(names)),
+        "Take them back where nobody needs them.",
+        sql=sql,
+        # Without any privilege, those on the database would go too.
+        task={
+            "streamkap.neon.grant": {
+                "role": options.role,
+                "schemas": names,
+                "schema_privileges": ["USAGE", "CREATE"],
+                "table_privileges": on_tables,
+                "default_table_privileges": on_tables,
+                "state": "absent",
+            }
+        },
+        objects=names,
+    )
+
+
+@AREA.check(
     "group_role_without_login",
     WARNING,
     "The group role has neither a password nor the right to log in.",

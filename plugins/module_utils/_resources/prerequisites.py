@@ -36,6 +36,21 @@ _HEARTBEAT_TABLE = "streamkap_heartbeat"
 _DESCRIBED = ("connector_role", "connector_user", "signal_table", "heartbeat_table", "slot")
 
 
+class _ConnectorUser(Role):
+    """The connector's user, with a warning where another password is in use that the connector may have been given."""
+
+    def plan(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> Plan:
+        plan = super().plan(seen, server, logins)
+        role = seen["role"]
+        if role and role["verifier"] != "none" and not self._password_fits(role, logins):
+            plan.warnings.append(
+                "The password of %s is another than the given one, which replaces it: a connector that logs in with the other one is "
+                "refused from then on. Where the password was rotated, give the new one in connector_password."
+                % self.name
+            )
+        return plan
+
+
 class Prerequisites(Stages):
     """What a connector needs of the current database.
 
@@ -78,6 +93,7 @@ class Prerequisites(Stages):
             "connector_role": _role(connector_role, login=False),
             "connector_user": _role(
                 connector_user,
+                kind=_ConnectorUser,
                 password=connector_password,
                 replication=True,
                 bypassrls=bypassrls,
@@ -197,12 +213,12 @@ def _check_options(user: str, role: str, schemas: list[str], tables: list[str], 
         )
 
 
-def _role(name: str, login: bool = True, **given: Any) -> Role:
+def _role(name: str, login: bool = True, kind: type[Role] = Role, **given: Any) -> Role:
     options = dict.fromkeys(
         ("replication", "bypassrls", "password", "member_of", "connection_limit", "comment", "reassign_owned_to")
     )
     fixed = {"state": "present", "update_password": "always", "used_elsewhere": "fail"}
-    return Role(name=name, login=login, **{**options, **fixed, **given})
+    return kind(name=name, login=login, **{**options, **fixed, **given})
 
 
 def _grant(**given: Any) -> Grant:
