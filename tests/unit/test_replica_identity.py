@@ -19,6 +19,7 @@ INDEX = {
     "valid": True,
     "expression": False,
     "nullable": False,
+    "columns": ["id"],
 }
 
 

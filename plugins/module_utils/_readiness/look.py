@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._resources._catalog import KEYS, OF_EXTENSION, UNPUBLISHED, pairs, trusted
+from .._resources._catalog import FILTER_COLUMNS, KEYS, OF_EXTENSION, UNPUBLISHED, pairs, trusted
 from .._resources._connector_table import ConnectorTable
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
@@ -343,9 +343,7 @@ def administrators(
         by_version["column_list"] = """(SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum = ANY (listed.prattrs))"""
         by_version["filter"] = "pg_get_expr(listed.prqual, listed.prrelid)"
-        by_version["filter_columns"] = """(SELECT json_agg(DISTINCT a.attname) FROM pg_attribute a
-                         WHERE a.attrelid = c.oid AND a.attnum IN (
-                           SELECT (m[1])::int FROM regexp_matches(listed.prqual::text, ':varattno ([0-9]+)', 'g') AS m))"""
+        by_version["filter_columns"] = FILTER_COLUMNS.format(qual="listed.prqual", table="c.oid")
     if version >= 160000:
         by_version["conflicting"] = "coalesce(s.conflicting, false)"
     if version >= 170000:

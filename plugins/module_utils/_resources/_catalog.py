@@ -15,7 +15,7 @@ from operator import attrgetter
 from .._sql import QualifiedName, array, listed
 
 # Of an index i, the columns that it is over; columns that it merely includes, and expressions, are none.
-_COLUMNS = "JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
+COLUMNS = "JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
 
 # Whether an update or delete finds its row by an index i of a table c. By a deferrable primary key it does not.
 _IDENTIFIES = """i.indisvalid AND i.indimmediate
@@ -24,7 +24,7 @@ _IDENTIFIES = """i.indisvalid AND i.indimmediate
 # The columns by which an update or delete finds its row, of a table c.
 KEY = """
     FROM pg_index i %s
-   WHERE i.indrelid = c.oid AND %s""" % (_COLUMNS, _IDENTIFIES)
+   WHERE i.indrelid = c.oid AND %s""" % (COLUMNS, _IDENTIFIES)
 
 # A table of these columns, and more about the primary key, for all that a query is about, which a CTE names by oid.
 KEYS = """
@@ -35,7 +35,12 @@ keys AS (
            FILTER (WHERE i.indisprimary AND k.atttypid IN ('bytea'::regtype, 'jsonb'::regtype, 'tsvector'::regtype)) AS poor,
          bool_or(i.indisprimary AND NOT i.indimmediate) AS deferrable
     FROM {of} AS base JOIN pg_class c ON c.oid = base.oid JOIN pg_index i ON i.indrelid = c.oid %s
-   GROUP BY i.indrelid)""" % (_IDENTIFIES, _COLUMNS)
+   GROUP BY i.indrelid)""" % (_IDENTIFIES, COLUMNS)
+
+# The columns that a row filter {qual} of the table {table} uses. PostgreSQL takes neither system columns nor the whole row there.
+FILTER_COLUMNS = """(SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+                         WHERE a.attrelid = {table} AND a.attnum IN (
+                           SELECT (m[1])::int FROM regexp_matches({qual}::text, ':varattno ([0-9]+)', 'g') AS m))"""
 
 # What belongs to an extension, which is the extension's business.
 OF_EXTENSION = "SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'"
