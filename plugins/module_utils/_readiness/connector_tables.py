@@ -176,6 +176,14 @@ def _declare(kind: _Kind) -> None:
     def writable(it: Subject) -> Outcome:
         """Writing itself would leave traces: what PostgreSQL checks before it writes is all that is asked for."""
         name, seen = kind.name(it), kind.seen(it)
+        if it.setting_text("default_transaction_read_only") == "on":
+            return failed(
+                "The transactions of the connector's sessions are read-only (default_transaction_read_only), so that nothing that it "
+                "writes arrives.",
+                "Switch that off for the connector's user.",
+                sql=it.set_for_connector("default_transaction_read_only", "off"),
+                objects=[name],
+            )
         if seen["row_security"]:
             return failed(
                 "%s is under row-level security, which refuses rows without a policy." % name,

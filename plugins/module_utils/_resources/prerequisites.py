@@ -20,6 +20,7 @@ from .._errors import Failure
 from .._server import Server
 from .grant import Grant
 from .heartbeat_table import HeartbeatTable
+from .partition_grant import PartitionGrant
 from .publication import Publication, with_full_identity
 from .replica_identity import ReplicaIdentity
 from .role import Role
@@ -88,6 +89,8 @@ class Prerequisites(Stages):
             )
         if tables:
             before["privileges_on_tables"] = _grant(**privileges, tables=tables)
+        if not publish_via_partition_root:
+            before["privileges_on_partitions"] = PartitionGrant(connector_role, schemas, tables, exclude_tables)
         own = {"signal_table": SignalTable(signal_schema, _SIGNAL_TABLE, [connector_role], "present")}
         if heartbeat:
             own["heartbeat_table"] = HeartbeatTable(signal_schema, _HEARTBEAT_TABLE, [connector_role], "present")

@@ -18,7 +18,7 @@ from .._engine import Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, listed, literal
-from ._catalog import COLUMNS, FILTER_COLUMNS
+from ._catalog import COLUMNS, covers, narrowing, publication_conflicts
 
 _IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
 _LETTERS = {identity: letter for letter, identity in _IDENTITIES.items()}
@@ -82,47 +82,7 @@ _INDEXES = """(
                                           AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))), '{{}}')
           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)"""
 
-# A publication p that publishes updates or deletes of a table c: then each needs to say which row it is about.
-_COVERS = """(p.pubupdate OR p.pubdelete)
-           AND (p.puballtables OR EXISTS (
-                  SELECT FROM pg_class l
-                   WHERE l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))
-                     AND (EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = l.oid){in_schema})))"""
-_IN_SCHEMA = """
-                          OR EXISTS (SELECT FROM pg_publication_namespace s
-                                      WHERE s.pnpubid = p.oid AND s.pnnspid = l.relnamespace)"""
-_PUBLISHED = "EXISTS (SELECT FROM pg_publication p WHERE {covers})"
-
-# The publications that publish a table in part. A partition is published by the list and filter of its topmost published ancestor where
-# the publication publishes via the root, otherwise by its own (pub_rf_contains_invalid_column and its neighbour in PostgreSQL).
-_NARROW = """(
-        SELECT json_agg(json_strip_nulls(json_build_object(
-                   'publication', p.pubname,
-                   'columns', CASE WHEN g.prattrs IS NOT NULL THEN (
-                       SELECT json_agg(a.attname ORDER BY a.attnum)
-                         FROM pg_attribute a WHERE a.attrelid = g.oid AND a.attnum = ANY (g.prattrs)) END,
-                   'filter_columns', CASE WHEN g.prqual IS NOT NULL THEN {filter_columns} END,
-                   'generated', {generated})) ORDER BY p.pubname)
-          FROM pg_publication p
-          LEFT JOIN LATERAL (
-            SELECT m.oid, r.prattrs, r.prqual
-              FROM (SELECT c.oid, 0::bigint
-                    UNION ALL
-                    SELECT relid, ordinality FROM pg_partition_ancestors(c.oid) WITH ORDINALITY
-                     WHERE p.pubviaroot) AS m(oid, distance)
-              JOIN pg_class l ON l.oid = m.oid
-              LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = m.oid
-             WHERE r.oid IS NOT NULL OR EXISTS (
-                     SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = l.relnamespace)
-             ORDER BY m.distance DESC LIMIT 1) AS g ON true
-         WHERE {covers} AND (g.prattrs IS NOT NULL OR g.prqual IS NOT NULL OR {generated} IS NOT NULL))"""
-
-# From PostgreSQL 18 on updates fail when a generated column of the replica identity is not published.
-_GENERATED = """(
-                       SELECT json_agg(a.attname ORDER BY a.attnum)
-                         FROM pg_attribute a
-                        WHERE a.attrelid = c.oid AND NOT a.attisdropped
-                          AND (a.attgenerated = 'v' OR a.attgenerated = 's' AND p.pubgencols <> 's'))"""
+_PUBLISHED = "EXISTS (SELECT FROM pg_publication p WHERE (p.pubupdate OR p.pubdelete) AND {covers})"
 
 # The columns of an index i.
 _INDEX_COLUMNS = """(
@@ -184,16 +144,9 @@ class ReplicaIdentity:
             raise Failure("An index belongs to one table.", hint="Name exactly one table in tables.")
 
     def look(self, version: int) -> str:
-        covers = _COVERS.format(in_schema=_IN_SCHEMA if version >= 150000 else "")
-        narrow = _NARROW.format(
-            covers=covers,
-            filter_columns=FILTER_COLUMNS.format(qual="g.prqual", table="g.oid"),
-            generated=_GENERATED if version >= 180000 else "NULL::json",
-        )
         return _LOOK.format(
-            published=_PUBLISHED.format(covers=covers),
-            # Before PostgreSQL 15 a publication holds whole tables only.
-            narrow=narrow if version >= 150000 else "NULL::json",
+            published=_PUBLISHED.format(covers=covers(version)),
+            narrow=narrowing(version),
             primary_key=_INDEX_COLUMNS.format(columns=COLUMNS, which="i.indisprimary"),
             index_key=_INDEX_COLUMNS.format(columns=COLUMNS, which="i.indisreplident"),
             table_schemas=array(name.schema for name in self.tables),
@@ -382,33 +335,8 @@ def _tells_rows(identity: str, index: str | None, has_key: bool) -> bool:
 
 
 def _conflicts(row: dict[str, Any], identity: str, key: list[str] | None) -> list[str]:
-    """Why a table's publications do not fit an identity, in words.
-
-    Of a partitioned table the identities of the partitions count.
-
-    :param key: the columns of the index that the identity is, other than a full one.
-    """
-    if not row.get("leaf", True):
-        return []
-    conflicts = []
-    for narrow in row.get("narrow") or []:
-        publication, columns = narrow["publication"], narrow.get("columns")
-        used = narrow.get("filter_columns") or []
-        hidden = [column for column in narrow.get("generated") or [] if column not in (columns or [])]
-        if identity == "f":
-            if columns is not None:
-                conflicts.append("the publication %s has a column list for it" % publication)
-            if hidden:
-                conflicts.append("the publication %s lacks its generated column %s" % (publication, listed(hidden)))
-            continue
-        omitted = [] if columns is None else [column for column in key or [] if column not in columns]
-        omitted += [column for column in hidden if column in (key or []) and column not in omitted]
-        if omitted:
-            conflicts.append("the publication %s lacks %s" % (publication, listed(omitted)))
-        others = [column for column in used if column not in (key or [])]
-        if others:
-            conflicts.append("the row filter of the publication %s uses %s" % (publication, listed(others)))
-    return conflicts
+    """Of a partitioned table the identities of the partitions count."""
+    return publication_conflicts(row.get("narrow") or [], identity, key or []) if row.get("leaf", True) else []
 
 
 def _current_conflicts(row: dict[str, Any]) -> list[str]:
