@@ -210,3 +210,27 @@ def test_partitions_that_come_under_their_own_names_are_granted_and_listed(
     database.sql("REVOKE SELECT ON parts.m1a FROM streamkap_role")
     assert "parts.m1a" in str(run("readiness_info", connector_password=PASSWORD, **wanted)["checks"])
     assert run("prerequisites", **options)["queries"] == ['GRANT SELECT ON TABLE "parts"."m1a" TO "streamkap_role"']
+
+
+@pytest.mark.newest_version
+def test_a_failure_tells_all_problems_and_what_else_differs(database: Database, run: Run) -> None:
+    assert run("prerequisites", **WANTED)["changed"]
+    database.sql(
+        "CREATE TABLE app.log (line text); REVOKE SELECT ON app.orders FROM streamkap_role;"
+        f"REVOKE streamkap_role FROM {USER}; CREATE TABLE billing.lines (v text)"
+    )
+    database.admin("CREATE TABLE app.of_another (id int PRIMARY KEY); ALTER TABLE app.of_another OWNER TO cloud_admin")
+    for check in (True, False):
+        failed = run("prerequisites", check=check, **WANTED)
+        assert failed["failed"]
+        # What keeps it from its work, of all kinds.
+        assert failed["keyless_tables"] == ["app.log", "billing.lines"]
+        assert "Adding a table takes its owner: app.of_another of cloud_admin" in failed["msg"]
+        assert "may not grant: SELECT on table app.of_another" in failed["msg"]
+        # And what differs besides.
+        assert "member" in " ".join(failed["differences"])
+        assert "Besides, and left as it is: " in failed["msg"]
+        assert failed["msg"].count("Nothing was changed.") <= 1
+    database.admin("DROP TABLE app.of_another")
+    differences = run("prerequisites", **WANTED)["differences"]
+    assert any("app.orders" in sentence for sentence in differences)

@@ -22,6 +22,7 @@ from support.modules import run_module
 from support.neon import Database
 from support.postgres import Server
 from support.readiness_cases import CASES, PASSWORD, TASKS, USER, VERSIONS, Case, Ready
+from support.remedy_cases import AWKWARD
 
 # What setup does, module by module.
 STEPS: list[tuple[str, dict[str, object]]] = [
@@ -141,7 +142,7 @@ def test_every_check_has_a_case() -> None:
 
 def test_check_fails_alone_and_what_it_says_mends_it(ready: Ready, check: str, case: Case) -> None:
     found = failing(ready.look(**case.options))
-    assert set(found) == {check}
+    assert set(found) == {check} | case.also
     assert found[check]["found"]
     assert found[check]["remedy"]
     assert bool(found[check]["task"]) == (check in TASKS)
@@ -377,3 +378,75 @@ def _messages(ready: Ready, **options: object) -> int:
     ready.look(lock_timeout=300, statement_timeout=300, **options)
     log = ready.server.log[before:]
     return log.count("LOG:  statement: ") + log.count("LOG:  received replication command: ")
+
+
+@pytest.mark.newest_version
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        *((name, "sql") for name in AWKWARD),
+        *(pytest.param(name, "task", marks=[] if name == "parts" else pytest.mark.full) for name in AWKWARD),
+    ],
+)
+def test_no_remedy_stops_the_applications_updates_and_deletes(name: str, way: str, ready: Ready) -> None:
+    awkward = AWKWARD[name]
+    (ready.admin if awkward.as_admin else ready.owner)(*awkward.statements)
+    options = {**awkward.options, "read_slot": False}
+    tried: set[tuple[str, str]] = set()
+    for _look in range(30):
+        found = failing(ready.look(**options))
+        remedies = [(check, str(found[check][way])) for check in found if found[check][way]]
+        due = [remedy for remedy in remedies if remedy not in tried and remedy[0] not in NO_MATTER]
+        if not due:
+            break
+        check, _text = due[0]
+        tried.add(due[0])
+        going_on = _tables_that_can_be_changed(ready)
+        if way == "sql":
+            (ready.admin if awkward.as_admin else ready.owner)(*found[check]["sql"])
+        else:
+            ((module, arguments),) = found[check]["task"].items()
+            dsn = ready.database.admin_dsn if awkward.as_admin else ready.database.dsn
+            result = run_module(module.removeprefix("streamkap.neon."), dsn=dsn, **arguments)
+            assert not result.get("failed"), (check, result["msg"])
+        assert going_on <= _tables_that_can_be_changed(ready), (check, found[check][way])
+    found = failing(ready.look(**options))
+    if way == "task":
+        return
+    assert _tables_that_can_be_changed(ready) == _tables(ready)
+    left = {check: set(each["objects"]) for check, each in found.items() if check not in {*NO_MATTER, *awkward.failing}}
+    assert left == awkward.undecided
+
+
+# That a publication was made or altered is what the remedies do, and rows that are filtered out may be meant to be.
+NO_MATTER = {"slot_publication_known", "no_row_filters", "publication_owner"}
+
+
+def _tables(ready: Ready) -> set[str]:
+    return {
+        name
+        for (name,) in ready.database.admin(
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname IN ('app', 'billing') AND c.relkind IN ('r', 'p')"
+        )
+    }
+
+
+def _tables_that_can_be_changed(ready: Ready) -> set[str]:
+    """Those of the application's that it can update and delete rows of."""
+    changed = set()
+    with contextlib.closing(psycopg2.connect(ready.database.dsn)) as application, application.cursor() as cursor:
+        for table in _tables(ready):
+            try:
+                cursor.execute(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+                    " AND attgenerated = '' AND attidentity = '' LIMIT 1",
+                    [table],
+                )
+                column = neon.quoted(cursor.fetchone()[0])
+                cursor.execute(f"UPDATE {table} SET {column} = {column}; DELETE FROM {table} WHERE false")
+                changed.add(table)
+            except psycopg2.errors.Error:
+                pass
+            application.rollback()
+    return changed

@@ -137,10 +137,10 @@ inheriting(parent, oid) AS (
 children AS (
   SELECT inheriting.parent, json_agg(json_build_object(
       'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
-      'wanted', wanted.oid IS NOT NULL, 'published', published.oid IS NOT NULL, 'excluded', excluded.oid IS NOT NULL)
+      'wanted', wanted.oid IS NOT NULL, 'excluded', excluded.oid IS NOT NULL)
       ORDER BY n.nspname, c.relname) AS found
     FROM inheriting JOIN pg_class c ON c.oid = inheriting.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN wanted ON wanted.oid = c.oid LEFT JOIN published ON published.oid = c.oid LEFT JOIN excluded ON excluded.oid = c.oid
+    LEFT JOIN wanted ON wanted.oid = c.oid LEFT JOIN excluded ON excluded.oid = c.oid
    GROUP BY inheriting.parent)
 SELECT json_build_object(
   'user', (SELECT json_build_object(

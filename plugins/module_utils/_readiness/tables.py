@@ -427,7 +427,7 @@ def inherited_changes(it: Subject) -> Outcome:
         table.name: children
         for table in it.captured
         for children in [
-            [_child(child) for child in table.children if not _is_captured(it, child) and not child["excluded"]]
+            [_child(child) for child in table.children if not _is_captured(child) and not child["excluded"]]
         ]
         if children
     }
@@ -455,7 +455,7 @@ def inherited_changes(it: Subject) -> Outcome:
 )
 def inherited_rows(it: Subject) -> Outcome:
     parents = [
-        table for table in _parents(it) if any(_is_captured(it, child) or child["excluded"] for child in table.children)
+        table for table in _parents(it) if any(_is_captured(child) or child["excluded"] for child in table.children)
     ]
     if not parents:
         return passed("There is no table that others inherit from.")
@@ -476,9 +476,9 @@ def _child(child: dict[str, object]) -> QualifiedName:
     return QualifiedName(child["schema"], child["name"])
 
 
-def _is_captured(it: Subject, child: dict[str, object]) -> bool:
-    """Before the publication is there, all that is to be captured will be published."""
-    return bool(child["wanted"] and child["kind"] != "f" and (child["published"] or not it.publication))
+def _is_captured(child: dict[str, object]) -> bool:
+    """Whether it is published is the business of tables_published."""
+    return bool(child["wanted"] and child["kind"] != "f")
 
 
 @AREA.check(

@@ -122,7 +122,10 @@ class Prerequisites(Stages):
     def plans(self, seen: Any, server: Server, logins: dict[str, bool] | None) -> dict[str, Plan]:
         identities = self.parts.get("replica_identities")
         if identities:
-            becoming = identities.plan(seen["replica_identities"], server, logins).after
+            try:
+                becoming = identities.plan(seen["replica_identities"], server, logins).after
+            except Failure:
+                becoming = {}  # It is told with all other failures.
             full = [table for tables in becoming.values() for table in tables]
             published = with_full_identity(seen["published"]["publication"], full)
             seen = {**seen, "published": {"publication": published}}

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 
 from .._engine import Plan
-from .._errors import Failure
+from .._errors import Failure, combine_failures
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
 from ._catalog import BY_NAME, KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
@@ -411,10 +411,13 @@ class Publication:
         if current and current.all_tables != self.all_tables:
             raise self._other_kind(current)
         plan = Plan()
-        target = self._target(catalog, server, plan)
+        failures: list[Failure] = []
+        target = self._target(catalog, server, plan, failures)
         if self.owner and not seen["owner"]:
             plan.missing.append("The role %s, which is to own the publication, does not exist." % self.owner)
-        self._check_rights(target, catalog, seen, server)
+        failures += self._check_rights(target, catalog, seen, server)
+        if failures:
+            raise combine_failures(failures)
         plan.before = self._shown(current) if current else {}
         plan.after = self._shown(target)
         plan.statements = list(self._statements(target, catalog, server))
@@ -532,8 +535,8 @@ class Publication:
             "both modules), make both again, and take a new snapshot.",
         )
 
-    def _target(self, catalog: _Catalog, server: Server, plan: Plan) -> _Published:
-        """What the publication is to be; adds to the plan what is missing and what to know."""
+    def _target(self, catalog: _Catalog, server: Server, plan: Plan, failures: list[Failure]) -> _Published:
+        """What the publication is to be; adds to the plan what is missing and what to know, and to the failures what cannot be."""
         standing = catalog.publication or _Published(server.user, self.all_tables, frozenset(), {}, _ACTIONS, False)
         target = replace(
             standing,
@@ -544,9 +547,9 @@ class Publication:
             via_root=standing.via_root if self.via_root is None else self.via_root,
         )
         plan.missing += [catalog.absence(name, "tables") for name in self.tables if name not in catalog.by_name]
-        self._check_tables(target, catalog, server)
+        failures += self._check_tables(target, catalog, server)
         self._warn_of_unlogged(target, catalog, plan)
-        target = self._with_identities(target, catalog, plan)
+        target = self._with_identities(target, catalog, plan, failures)
         if not (self.all_tables or target.schemas or target.tables):
             plan.missing.append(
                 "The publication %s would publish no table: nothing of what is named is there and may be published."
@@ -588,11 +591,11 @@ class Publication:
         in_schema = relation.name.schema in self.tables_from_schemas
         return in_schema and relation.is_permanent_table and not relation.of_extension
 
-    def _check_tables(self, target: _Published, catalog: _Catalog, server: Server) -> None:
-        """Fail for named tables that cannot be published as they are to be."""
+    def _check_tables(self, target: _Published, catalog: _Catalog, server: Server) -> Iterator[Failure]:
+        """Yield a failure for named tables that cannot be published as they are to be."""
         wrong = [misfit for table in self.tables.values() for misfit in self._misfits(table, target, catalog, server)]
         if wrong:
-            raise Failure(
+            yield Failure(
                 "Not everything can be published as named. %s" % " ".join(wrong),
                 hint="Only permanent tables can be published, and a row filter is one SQL expression over the table's columns.",
             )
@@ -624,7 +627,9 @@ class Publication:
         elif "error" in answer:
             yield "The row filter of %s is refused: %s." % (table.name, answer["error"])
 
-    def _with_identities(self, target: _Published, catalog: _Catalog, plan: Plan) -> _Published:
+    def _with_identities(
+        self, target: _Published, catalog: _Catalog, plan: Plan, failures: list[Failure]
+    ) -> _Published:
         """The target without the tables that are to be skipped.
 
         PostgreSQL refuses to update or delete a row of a table unless its replica identity is there and published, and
@@ -648,15 +653,19 @@ class Publication:
             else:
                 narrow += _narrowness(table, governing, relation, catalog)
         if narrow:
-            raise Failure(
-                "Published like this, updates and deletes fail in the application. %s"
-                % " ".join(dict.fromkeys(narrow)),
-                hint="Publish more columns, filter by columns of the replica identity, change that "
-                "(streamkap.neon.replica_identity), or leave update and delete out of publish.",
+            failures.append(
+                Failure(
+                    "Published like this, updates and deletes fail in the application. %s"
+                    % " ".join(dict.fromkeys(narrow)),
+                    hint="Publish more columns, filter by columns of the replica identity, change that "
+                    "(streamkap.neon.replica_identity), or leave update and delete out of publish.",
+                )
             )
-        return self._without_keyless(target, keyless, plan) if keyless else target
+        return self._without_keyless(target, keyless, plan, failures) if keyless else target
 
-    def _without_keyless(self, target: _Published, keyless: list[_Keyless], plan: Plan) -> _Published:
+    def _without_keyless(
+        self, target: _Published, keyless: list[_Keyless], plan: Plan, failures: list[Failure]
+    ) -> _Published:
         """What keyless_tables says about tables whose updates would fail."""
         failing = "updates and deletes fail in the application while these tables are published"
         if self.keyless_tables == "include":
@@ -672,12 +681,15 @@ class Publication:
             if self.keyless_tables == "skip":
                 option = "all_tables" if self.all_tables else "schemas"
                 problem = "keyless_tables: skip can leave no table out of %s: %s." % (option, listed(wholesale))
-            raise Failure(
-                problem,
-                hint="Give each a primary key or a replica identity (streamkap.neon.replica_identity). "
-                + ("%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip."),
-                keyless_tables=[str(table.relation.name) for table in keyless],
+            failures.append(
+                Failure(
+                    problem,
+                    hint="Give each a primary key or a replica identity (streamkap.neon.replica_identity). "
+                    + ("%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip."),
+                    keyless_tables=[str(table.relation.name) for table in keyless],
+                )
             )
+            return target
         plan.warnings.append("Left out, because %s: %s." % (failing, listed(keyless)))
         skipped = {member.name for table in keyless for member in table.covering}
         return replace(target, tables={name: table for name, table in target.tables.items() if name not in skipped})
@@ -704,11 +716,11 @@ class Publication:
         if left_out:
             plan.warnings.append("Unlogged tables cannot be published and are left out: %s." % listed(left_out))
 
-    def _check_rights(self, target: _Published, catalog: _Catalog, seen: Any, server: Server) -> None:
-        """Fail for what PostgreSQL would refuse the current role, all at once."""
+    def _check_rights(self, target: _Published, catalog: _Catalog, seen: Any, server: Server) -> Iterator[Failure]:
+        """Yield a failure for what PostgreSQL would refuse the current role, all at once."""
         refusals = [] if server.superuser else list(self._refusals(target, catalog, seen, server))
         if refusals:
-            raise Failure(
+            yield Failure(
                 "The current role %s may not do this. %s" % (server.user, " ".join(why for why, _remedy in refusals)),
                 hint=" ".join(dict.fromkeys(remedy for _why, remedy in refusals)),
             )
