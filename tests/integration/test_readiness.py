@@ -325,6 +325,30 @@ def test_columns_that_debezium_leaves_out_are_named(ready: Ready) -> None:
     assert sorted(named) == sorted(every_type.MISSING + every_type.WITHOUT_VALUE + every_type.NONSENSE)
 
 
+@pytest.mark.newest_version
+@pytest.mark.parametrize("whose", ["role", "database", "role in the database"])
+def test_a_connector_whose_transactions_are_read_only_cannot_write(whose: str, ready: Ready) -> None:
+    database = f'DATABASE "{ready.database.name}"'
+    target = {"role": f"ROLE {USER}", "database": database}.get(whose, f"ROLE {USER} IN {database}")
+    ready.admin(f"ALTER {target} SET default_transaction_read_only = on")
+    for password in (PASSWORD, None):
+        found = failing(ready.look(connector_password=password))
+        assert set(found) == {"signal_table_writable", "heartbeat_table_writable"}
+    ready.owner(*found["signal_table_writable"]["sql"])
+    assert not failing(ready.look())
+
+
+@pytest.mark.newest_version
+def test_settings_of_the_administrators_are_not_the_connectors(ready: Ready) -> None:
+    own = {"connect_params": {"options": "-c intervalstyle=sql_standard -c extra_float_digits=0"}}
+    assert not failing(ready.look(connector_password=None, **own))
+    ready.admin(f'ALTER DATABASE "{ready.database.name}" SET bytea_output = escape')
+    found = failing(ready.look(connector_password=None, **own))
+    assert found["value_formats"]["objects"] == ["bytea_output"]
+    ready.owner(*found["value_formats"]["sql"])
+    assert not failing(ready.look())
+
+
 def test_a_domain_over_an_enum_is_named(ready: Ready) -> None:
     ready.owner("CREATE TYPE app.colour AS ENUM ('red')", "CREATE DOMAIN billing.tint AS app.colour")
     (found,) = failing(ready.look()).values()

@@ -181,7 +181,11 @@ def _declare(kind: _Kind) -> None:
                 "The transactions of the connector's sessions are read-only (default_transaction_read_only), so that nothing that it "
                 "writes arrives.",
                 "Switch that off for the connector's user.",
-                sql=it.set_for_connector("default_transaction_read_only", "off"),
+                # Where it is the database's, it holds for who mends it too.
+                sql=[
+                    "SET default_transaction_read_only = off",
+                    *it.set_for_connector("default_transaction_read_only", "off"),
+                ],
                 objects=[name],
             )
         if seen["row_security"]:

@@ -46,6 +46,7 @@ _MAY = """CASE WHEN has_{kind}_privilege(u.oid, {object}, {privilege}) THEN 'yes
              WHEN EXISTS (SELECT FROM h WHERE has_{kind}_privilege(h.oid, {object}, {privilege})) THEN 'not inherited'
              ELSE 'no' END"""
 
+# What was set for the current role or by its client holds for nobody else.
 _LOOK = """
 WITH RECURSIVE
 u AS (SELECT * FROM pg_roles WHERE rolname = {user}),
@@ -165,7 +166,9 @@ SELECT json_build_object(
                  FROM pg_database d WHERE d.datname = current_database()),
   'may_create', has_database_privilege(current_database(), 'CREATE'),
   'rds', to_regrole('rds_superuser') IS NOT NULL,
-  'settings', (SELECT json_object_agg(name, reset_val) FROM pg_settings WHERE name = ANY ({settings})),
+  'settings', (SELECT json_object_agg(
+      name, CASE WHEN source IN ('user', 'database user', 'client') THEN boot_val ELSE reset_val END)
+    FROM pg_settings WHERE name = ANY ({settings})),
   'role_settings', (SELECT coalesce(json_agg(json_build_object(
       'setting', x.setting, 'role', s.setrole <> 0, 'database', s.setdatabase <> 0) ORDER BY s.setrole <> 0, s.setdatabase <> 0), '[]')
                       FROM pg_db_role_setting s, unnest(s.setconfig) AS x(setting)
