@@ -139,8 +139,9 @@ def test_columns_of_these_types_are_missing_without_a_word(engine: Engine) -> No
     columns = [name for name, _type, _value in every_type.COLUMNS]
     assert [name for name in columns if name not in event.after] == every_type.MISSING
     assert [name for name in columns if name in event.after and event.after[name] is None] == every_type.WITHOUT_VALUE
-    (nonsense,) = every_type.NONSENSE
-    assert all(text.startswith("[Ljava.lang.String;@") for text in event.after[nonsense])
+    nested, *vectors = every_type.NONSENSE
+    assert all(text.startswith("[Ljava.lang.String;@") for text in event.after[nested])
+    assert [event.after[vector] for vector in vectors] == [[], []]
 
 
 def test_a_schema_that_was_not_listed_is_neither_readable_nor_captured(engine: Engine) -> None:

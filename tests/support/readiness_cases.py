@@ -514,6 +514,14 @@ def a_column_that_is_left_out(ready: Ready) -> Case:
     return Case(mend=lambda: ready.owner("ALTER TABLE app.products ALTER shape TYPE text USING shape::text"))
 
 
+@breaks("snapshots_end_well")
+def a_column_of_cursors(ready: Ready) -> Case:
+    ready.owner("ALTER TABLE app.products ADD COLUMN pages refcursor")
+    return Case(
+        mend=lambda: ready.owner("ALTER TABLE app.products ALTER pages TYPE text"), also=frozenset({"column_types"})
+    )
+
+
 breaks("types_loadable")(owner_broke("CREATE TYPE app.nothing AS ENUM ()"))
 breaks("default_privileges")(
     owner_broke("ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA app REVOKE SELECT ON TABLES FROM streamkap_role")

@@ -112,11 +112,13 @@ makers AS (
    GROUP BY m.schema),
 {keys},
 {event_keys},
+{domains},
 columns AS (
   SELECT a.attrelid, a.attnum, a.attname, a.attgenerated, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) AS told,
          a.attnum = ANY (event_keys.columns) AS in_key, NOT a.attnotnull OR event_keys.partial AS loose,
          {unsupported} AS unsupported,
-         {breaks_snapshots} AS breaks_snapshots
+         {breaks_snapshots} AS breaks_snapshots,
+         {ends_snapshots} AS ends_snapshots
     FROM up JOIN pg_attribute a ON a.attrelid = up.oid AND a.attnum > 0 AND NOT a.attisdropped
             {types}
             LEFT JOIN event_keys ON event_keys.indrelid = a.attrelid),
@@ -125,6 +127,7 @@ attributes AS (
          json_agg(attname ORDER BY attnum) FILTER (WHERE attgenerated = 's') AS stored,
          json_agg(attname ORDER BY attnum) FILTER (WHERE attgenerated = 'v') AS virtual,
          json_agg(told ORDER BY attnum) FILTER (WHERE unsupported) AS unsupported,
+         json_agg(told ORDER BY attnum) FILTER (WHERE ends_snapshots) AS ending,
          json_agg(attname ORDER BY attnum) FILTER (WHERE in_key) AS event_key,
          json_agg(told ORDER BY attnum) FILTER (WHERE in_key AND unsupported) AS lost_key,
          json_agg(attname ORDER BY attnum) FILTER (WHERE in_key AND attgenerated <> '') AS generated_key,
@@ -247,6 +250,7 @@ SELECT json_build_object(
       'stored', attributes.stored,
       'virtual', attributes.virtual,
       'unsupported', attributes.unsupported,
+      'ending', attributes.ending,
       'column_list', {column_list},
       'filter', {filter},
       'narrow', {narrow}))), '[]')
@@ -383,7 +387,9 @@ def administrators(
         excluded=pairs(exclude_tables),
         unsupported=types.UNSUPPORTED,
         breaks_snapshots=types.BREAKS_SNAPSHOTS,
+        domains=types.DOMAINS,
         types=types.JOIN,
+        ends_snapshots=types.ENDS_SNAPSHOTS,
         event_keys=EVENT_KEYS.format(of="up"),
         narrow=narrowing(version, also=" OR p.pubname = %s" % literal(publication)),
         settings=array(SETTINGS),

@@ -95,7 +95,7 @@ class Table(Relation):
     :param row_security: whether row-level security hides rows from the connector.
     :param toasted: whether values of it are stored out of line.
     :param stored: generated columns that are stored, and ``virtual`` those that are not.
-    :param unsupported: columns with types that Debezium leaves out.
+    :param unsupported: columns with types that Debezium leaves out, and ``ending`` those that end its snapshots.
     :param column_list: the published columns, or None for all.
     :param filter: the row filter.
     :param narrow: the publications that publish a part of it; see `narrowing`.
@@ -117,6 +117,7 @@ class Table(Relation):
     stored: list[str] = field(default_factory=list)
     virtual: list[str] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
+    ending: list[str] = field(default_factory=list)
     column_list: list[str] | None = None
     filter: str | None = None
     narrow: list[dict[str, Any]] = field(default_factory=list)

@@ -530,6 +530,25 @@ def column_types(it: Subject) -> Outcome:
 
 
 @AREA.check(
+    "snapshots_end_well",
+    CRITICAL,
+    "No column ends the connector at a snapshot.",
+    source="https://jdbc.postgresql.org/documentation/callproc/",
+)
+def snapshots_end_well(it: Subject) -> Outcome:
+    """The driver takes the value of a refcursor for the name of a cursor that is open."""
+    ending = [table for table in it.captured if table.ending]
+    if not ending:
+        return passed("There is no refcursor.")
+    return failed(
+        "A snapshot ends with an error at a refcursor that is not NULL: %s."
+        % listed("%s (%s)" % (table.name, ", ".join(table.ending)) for table in ending),
+        "Make the column a text, or exclude the table.",
+        objects=[table.name for table in ending],
+    )
+
+
+@AREA.check(
     "types_loadable",
     CRITICAL,
     "No type in the database keeps Debezium from starting.",

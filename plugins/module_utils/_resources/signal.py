@@ -71,7 +71,8 @@ covering AS (
           OR c.oid IN (SELECT r.prrelid FROM p JOIN pg_publication_rel r ON r.prpubid = p.oid)
           OR c.relnamespace IN ({published_schemas}))
    ORDER BY up.member, up.distance DESC),
-{event_keys}
+{event_keys},
+{domains}
 SELECT json_build_object(
   'signal_table', ({signal_table}),
   'may_use', (SELECT has_schema_privilege(s.relnamespace, 'USAGE') AND has_table_privilege(s.oid, 'SELECT')
@@ -97,7 +98,8 @@ SELECT json_build_object(
             FROM event_keys JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (event_keys.columns) {types}
            WHERE event_keys.indrelid = c.oid AND {breaks_snapshots}),
       'breaking_surrogate', (
-          SELECT format_type(a.atttypid, a.atttypmod) FROM pg_type t {base_type} WHERE t.oid = a.atttypid AND {breaks_snapshots}),
+          SELECT format_type(s.atttypid, s.atttypmod) FROM (SELECT a.*) AS s CROSS JOIN LATERAL (SELECT s.*) AS a {types}
+           WHERE {breaks_snapshots}),
       'has_surrogate', a.attnum IS NOT NULL,
       'surrogate_unique', EXISTS (
           SELECT FROM pg_index i
@@ -323,8 +325,8 @@ class Signal:
             if self.type == "stop-snapshot" and not self.collections
             else "'[]'::json",
             event_keys=EVENT_KEYS.format(of="base"),
+            domains=types.DOMAINS,
             types=types.JOIN,
-            base_type=types.BASE_TYPE,
             breaks_snapshots=types.BREAKS_SNAPSHOTS,
             surrogate="NULL" if self.surrogate_key is None else literal(self.surrogate_key),
         )
