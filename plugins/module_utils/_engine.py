@@ -321,7 +321,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
 
 def _with_differences(failure: Failure) -> Failure:
     """Tell what else was found to differ, which the failure has left as it is."""
-    found = failure.details.get("differences")
+    found = failure.details.get("drift")
     if not found:
         return failure
     return failure.adding("Besides, and left as it is: %s" % " ".join(found[:_MOST_DIFFERENCES])).adding(

@@ -55,19 +55,19 @@ class Failure(Exception):
         return Failure(msg, self.hint, self.sqlstate, self.passing or passing, **self.details)
 
 
-def combine_failures(failures: list[Failure], differences: list[str] | None = None) -> Failure:
+def combine_failures(failures: list[Failure], drift: list[str] | None = None) -> Failure:
     """Make one of several, which tells all problems and all that helps.
 
-    :param differences: sentences on what differs besides, for the key of that name in the task's result.
+    :param drift: sentences on what differs besides, for the key of that name in the task's result.
     """
     details: dict[str, Any] = {}
     for failure in failures:
         for key, value in failure.details.items():
             # Lists of names add up.
             details[key] = [*details.get(key, []), *value] if isinstance(value, list) else value
-    if differences:
-        details["differences"] = [*details.get("differences", []), *differences]
-    if len(failures) == 1 and not differences:
+    if drift:
+        details["drift"] = [*details.get("drift", []), *drift]
+    if len(failures) == 1 and not drift:
         return failures[0]
     return Failure(
         " ".join(dict.fromkeys(failure.msg for failure in failures)),

@@ -263,6 +263,14 @@ blockers:
       transaction_seconds: 62
       state_seconds: 60
       autovacuum: false
+drift:
+  description:
+    - What differs besides what could not be planned, in sentences. Nothing of it was changed. The first of them are part of
+      RV(ignore:msg) too.
+  returned: failure, when something else differs
+  type: list
+  elements: str
+  sample: ['The privileges of streamkap_role, tables, app.orders: nothing, and should be SELECT.']
 hint:
   description: What to do about a failure. It is part of RV(ignore:msg) too.
   returned: failure

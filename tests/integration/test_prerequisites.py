@@ -228,9 +228,9 @@ def test_a_failure_tells_all_problems_and_what_else_differs(database: Database, 
         assert "Adding a table takes its owner: app.of_another of cloud_admin" in failed["msg"]
         assert "may not grant: SELECT on table app.of_another" in failed["msg"]
         # And what differs besides.
-        assert "member" in " ".join(failed["differences"])
+        assert "member" in " ".join(failed["drift"])
         assert "Besides, and left as it is: " in failed["msg"]
         assert failed["msg"].count("Nothing was changed.") <= 1
     database.admin("DROP TABLE app.of_another")
-    differences = run("prerequisites", **WANTED)["differences"]
+    differences = run("prerequisites", **WANTED)["drift"]
     assert any("app.orders" in sentence for sentence in differences)

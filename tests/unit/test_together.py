@@ -99,7 +99,7 @@ def test_all_parts_that_fail_are_told_with_what_differs_in_the_others() -> None:
     result = failure.value.as_result()
     assert result["msg"] == "a cannot be. c cannot be. Leave a out. Leave c out."
     assert result["names"] == ["a", "c"]
-    assert [sentence.count("part b") + 2 * sentence.count("part d") for sentence in result["differences"]] == [
+    assert [sentence.count("part b") + 2 * sentence.count("part d") for sentence in result["drift"]] == [
         1,
         2,
     ]
