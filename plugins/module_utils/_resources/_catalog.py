@@ -65,8 +65,13 @@ _IN_SCHEMA = """
 
 # The publications that publish a table c in part. A partition is published by the list and filter of its topmost published ancestor
 # where the publication publishes via the root, otherwise by its own, as pub_rf_contains_invalid_column and its neighbour in PostgreSQL
-# have it. Where no publication of the database has a list or filter, none is looked for.
-_NARROWING = """CASE WHEN EXISTS (SELECT FROM pg_publication_rel WHERE prattrs IS NOT NULL OR prqual IS NOT NULL){or_generated} THEN (
+# have it. It is looked for only of tables that may have one, and by LIMIT through indexes, because there may be thousands.
+_NARROWING = """CASE WHEN c.oid IN (
+          WITH RECURSIVE narrowed(oid) AS (
+            SELECT prrelid FROM pg_publication_rel WHERE prattrs IS NOT NULL OR prqual IS NOT NULL
+            UNION SELECT i.inhrelid FROM narrowed JOIN pg_inherits i ON i.inhparent = narrowed.oid
+                                                  JOIN pg_class k ON k.oid = i.inhrelid AND k.relispartition)
+          SELECT oid FROM narrowed){or_generated} THEN (
         SELECT json_agg(json_strip_nulls(json_build_object(
                    'publication', p.pubname,
                    'columns', CASE WHEN g.prattrs IS NOT NULL THEN (
@@ -81,17 +86,19 @@ _NARROWING = """CASE WHEN EXISTS (SELECT FROM pg_publication_rel WHERE prattrs I
                     UNION ALL
                     SELECT relid, ordinality FROM pg_partition_ancestors(c.oid) WITH ORDINALITY
                      WHERE p.pubviaroot) AS m(oid, distance)
-              JOIN pg_class l ON l.oid = m.oid
-              LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = m.oid
-             WHERE r.oid IS NOT NULL OR EXISTS (
-                     SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = l.relnamespace)
+              LEFT JOIN LATERAL (
+                SELECT true AS listed, r.prattrs, r.prqual FROM pg_publication_rel r
+                 WHERE r.prpubid = p.oid AND r.prrelid = m.oid LIMIT 1) AS r ON true
+             WHERE r.listed OR EXISTS (
+                     SELECT FROM pg_publication_namespace s
+                      WHERE s.pnpubid = p.oid AND s.pnnspid = (SELECT l.relnamespace FROM pg_class l WHERE l.oid = m.oid))
              ORDER BY m.distance DESC LIMIT 1) AS g ON true
          WHERE (p.pubupdate OR p.pubdelete{also})
            AND {covers} AND (g.prattrs IS NOT NULL OR g.prqual IS NOT NULL OR {generated} IS NOT NULL)) END"""
 
 # From PostgreSQL 18 on updates fail when a generated column of the replica identity is not published.
 _HAS_GENERATED = """
-              OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)"""
+              OR c.oid IN (SELECT a.attrelid FROM pg_attribute a WHERE a.attgenerated <> '' AND NOT a.attisdropped)"""
 _GENERATED = """(
                        SELECT json_agg(a.attname ORDER BY a.attnum)
                          FROM pg_attribute a

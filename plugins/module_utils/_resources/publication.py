@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,18 @@ from .._engine import Plan
 from .._errors import Failure, combine_failures
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
-from ._catalog import BY_NAME, KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
+from ._catalog import (
+    BY_NAME,
+    FILTER_COLUMNS,
+    KEY,
+    KEYS,
+    OF_EXTENSION,
+    UNPUBLISHED,
+    UNPUBLISHED_IN_FULL,
+    Relation,
+    pairs,
+    publication_conflicts,
+)
 
 # As PostgreSQL orders them, and all of them is its default.
 _ACTIONS = ("insert", "update", "delete", "truncate")
@@ -71,6 +82,7 @@ SELECT json_build_object(
       'tables', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
                      'relation', m.prrelid::bigint,
                      'columns', {published_columns},
+                     'filter_columns', {filter_columns},
                      'where', {published_where}))), '[]') FROM m)) FROM p),
   'may_create', has_database_privilege(current_database(), 'CREATE'),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
@@ -116,6 +128,7 @@ _PUBLISHED_SINCE_15 = {
                          SELECT json_agg(a.attname ORDER BY a.attnum)
                            FROM pg_attribute a WHERE a.attrelid = m.prrelid AND a.attnum = ANY (m.prattrs)) END""",
     "published_where": "pg_get_expr(m.prqual, m.prrelid)",
+    "filter_columns": FILTER_COLUMNS.format(qual="m.prqual", table="m.prrelid"),
 }
 
 # PostgreSQL keeps a row filter as a parse tree and shows it in words of its own, so texts cannot be compared. But it plans
@@ -191,11 +204,13 @@ class _Table:
 
     :param columns: in PostgreSQL's order where it is published already; None is all columns, those to come too.
     :param where: the row filter without the outer brackets.
+    :param filter_columns: what it uses, where it is published already.
     """
 
     name: QualifiedName
     columns: tuple[str, ...] | None = None
     where: str | None = None
+    filter_columns: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def condition(self) -> str:
@@ -267,6 +282,7 @@ class _Catalog:
                 self.by_oid[table["relation"]].name,
                 tuple(table["columns"]) if table.get("columns") else None,
                 table.get("where"),
+                tuple(table.get("filter_columns") or ()),
             )
             for table in row["tables"]
         ]
@@ -369,6 +385,7 @@ class Publication:
             "published_schemas": "'[]'::json",
             "published_columns": "NULL",
             "published_where": "NULL",
+            "filter_columns": "NULL",
             "unpublished": "NULL",
             "unpublished_in_full": "NULL",
         }
@@ -561,7 +578,40 @@ class Publication:
         }
         if self.exclusive:
             return replace(target, tables=tables)
-        return replace(target, schemas=target.schemas | standing.schemas, tables={**standing.tables, **tables})
+        merged = replace(target, schemas=target.schemas | standing.schemas, tables={**standing.tables, **tables})
+        failures += self._check_standing_tables(standing, target, merged, catalog)
+        return merged
+
+    def _check_standing_tables(
+        self, standing: _Published, target: _Published, merged: _Published, catalog: _Catalog
+    ) -> Iterator[Failure]:
+        """Yield a failure for tables that stay published, and whose updates would fail by what else changes."""
+        changes = {"update", "delete"}
+        added = changes & set(merged.publish) - set(standing.publish)
+        if not added and (standing.via_root == merged.via_root or not changes & set(merged.publish)):
+            return
+        broken = []
+        for relation in catalog.relations:
+            covering = self._covering(relation, merged, catalog)
+            is_leaf = relation.kind == "r" and relation.persistence == "p"
+            if not is_leaf or not covering or self._covering(relation, target, catalog):
+                continue
+            governing = covering[-1] if merged.via_root else relation
+            table = merged.tables.get(governing.name, _Table(governing.name))
+            part: dict[str, Any] = {"publication": self.name, "filter_columns": table.filter_columns}
+            if table.columns is not None:
+                part["columns"] = table.columns
+            why = [relation.lacks_identity(table.columns or ())]
+            why += publication_conflicts([part], relation.identity, relation.key)
+            if any(why):
+                broken.append("%s (%s)" % (relation.name, next(filter(None, why))))
+        if broken:
+            yield Failure(
+                "Published like this, updates and deletes fail in the application, in tables that are published already: %s."
+                % listed(broken),
+                hint="Give each a primary key or a replica identity that fits (streamkap.neon.replica_identity), take them out first, or "
+                "leave publish and publish_via_partition_root as they are.",
+            )
 
     def _tables_of_schemas(self, catalog: _Catalog) -> dict[QualifiedName, _Table]:
         """The tables of tables_from_schemas; of partitioned ones the root, which stands for its partitions."""
