@@ -110,7 +110,10 @@ options:
     choices: [tables, schemas, all_tables]
     default: tables
   publish_via_partition_root:
-    description: Whether changes of partitions are published as changes of the partitioned table.
+    description:
+      - Whether changes of partitions are published as changes of the partitioned table.
+      - If V(false), they come under the partitions' own names, and O(connector_role) gets SELECT on each of them, and USAGE on their
+        schemas, wherever they lie.
     type: bool
     default: true
   slot:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -347,6 +348,49 @@ def test_settings_of_the_administrators_are_not_the_connectors(ready: Ready) -> 
     assert found["value_formats"]["objects"] == ["bytea_output"]
     ready.owner(*found["value_formats"]["sql"])
     assert not failing(ready.look())
+
+
+# What is published of a table (id int PRIMARY KEY, v text, w text).
+PARTS = ["", " (id, v)", " (v)", " WHERE (w > 'a')", " WHERE (id > 0)", " (id, v) WHERE (v > 'a')"]
+
+
+@pytest.mark.postgres(15, 18)
+@pytest.mark.parametrize("via_root", [True, False])
+def test_every_leaf_is_judged_as_postgresql_does(via_root: bool, ready: Ready) -> None:
+    """Whatever the identities of partitions and what they are partitions of, what is called failing fails, and nothing else."""
+    statements = [f"ALTER PUBLICATION streamkap_pub SET (publish_via_partition_root = {via_root})"]
+    variants = itertools.product(PARTS, ("DEFAULT", "FULL", "NOTHING"), ("DEFAULT", "FULL", None))
+    for number, (part, leaf, root) in enumerate(variants):
+        name = f"app.t{number}"
+        columns = "id int PRIMARY KEY, v text, w text"
+        if root is None:
+            statements += [f"CREATE TABLE {name} ({columns})", f"ALTER TABLE {name} REPLICA IDENTITY {leaf}"]
+        else:
+            statements += [
+                f"CREATE TABLE {name} ({columns}) PARTITION BY RANGE (id)",
+                f"CREATE TABLE {name}_1 PARTITION OF {name} DEFAULT",
+                f"ALTER TABLE ONLY {name} REPLICA IDENTITY {root}",
+                f"ALTER TABLE {name}_1 REPLICA IDENTITY {leaf}",
+            ]
+        # Only what is published via the root can be published in part as a whole.
+        published = f"{name}_1" if root and not via_root else name
+        statements.append(f"ALTER PUBLICATION streamkap_pub ADD TABLE {published}{part}")
+    ready.owner(*statements)
+    found = failing(ready.look())
+    named = {
+        name
+        for check in ("replica_identity", "column_lists", "row_filters_use_key")
+        for name in found.get(check, {"objects": []})["objects"]
+    }
+    leaves = {
+        name
+        for (name,) in ready.database.sql(
+            "SELECT format('%s.%s', relnamespace::regnamespace, relname) FROM pg_class"
+            " WHERE relnamespace IN ('app'::regnamespace, 'billing'::regnamespace) AND relkind = 'r'"
+        )
+    }
+    assert named == leaves - _tables_that_can_be_changed(ready)
+    assert len(named) > 20
 
 
 def test_a_domain_over_an_enum_is_named(ready: Ready) -> None:
