@@ -452,8 +452,16 @@ def _messages(ready: Ready, **options: object) -> int:
 @pytest.mark.parametrize(
     ("name", "way"),
     [
-        *((name, "sql") for name in AWKWARD),
-        *(pytest.param(name, "task", marks=[] if name == "parts" else pytest.mark.full) for name in AWKWARD),
+        pytest.param(
+            name,
+            way,
+            marks=[
+                pytest.mark.postgres(*awkward.majors),
+                *([pytest.mark.full] if way == "task" and name != "parts" else []),
+            ],
+        )
+        for way in ("sql", "task")
+        for name, awkward in AWKWARD.items()
     ],
 )
 def test_no_remedy_stops_the_applications_updates_and_deletes(name: str, way: str, ready: Ready) -> None:

@@ -130,6 +130,7 @@ def test_partitions_are_judged_by_what_they_are_published_with(database: Databas
 
 
 @pytest.mark.newest_version
+@pytest.mark.postgres(15, 16, 17, 18)
 def test_an_identity_of_tables_whose_updates_fail_already_is_set_with_a_warning(database: Database, run: Run) -> None:
     database.sql("CREATE TABLE app.keyless (id int, v text); CREATE PUBLICATION lists_it FOR TABLE app.keyless (id)")
     result = run("replica_identity", tables=["app.keyless"], identity="full")

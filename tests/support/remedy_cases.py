@@ -130,6 +130,7 @@ EMPTY = (*GONE[:2], "DROP PUBLICATION streamkap_pub", "CREATE PUBLICATION stream
 class Awkward:
     """A database, and what remains of it to be decided by somebody.
 
+    majors: the versions of PostgreSQL that have such
     as_admin: whether a superuser lays it out and runs the remedies
     options: with which it is looked at
     undecided: by check, the tables that no remedy is for
@@ -137,6 +138,7 @@ class Awkward:
     """
 
     statements: tuple[str, ...]
+    majors: tuple[int, ...] = (15, 16, 17, 18)
     as_admin: bool = False
     options: dict[str, object] = field(default_factory=dict)
     undecided: dict[str, set[str]] = field(default_factory=dict)
@@ -151,6 +153,7 @@ AWKWARD = {
     ),
     "generated": Awkward(
         GENERATED,
+        majors=(18,),
         undecided={"toasted_values": {"app.virtual_sums"}, "generated_columns": {"app.virtual_sums"}},
         failing=frozenset({"tables_keyed"}),
     ),
