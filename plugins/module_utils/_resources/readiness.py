@@ -16,7 +16,7 @@ from typing import Any
 
 from .._engine import Line, OtherSide
 from .._errors import Failure
-from .._readiness import connection, connector_tables, look, publication, server, slot, tables, user
+from .._readiness import connection, connector_tables, keys, look, publication, server, slot, user
 from .._readiness.check import CRITICAL, FAIL, INFO, PASS, SKIPPED, WARNING, Check, Outcome
 from .._readiness.subject import Options, Subject, Table
 from .._server import Server
@@ -27,7 +27,7 @@ AREAS = (
     connection.AREA,
     server.AREA,
     user.AREA,
-    tables.AREA,
+    keys.AREA,
     publication.AREA,
     slot.AREA,
     connector_tables.SIGNAL,
