@@ -21,7 +21,7 @@ from typing import Any, Protocol, Union
 from . import _server
 from ._connection import Session
 from ._differences import differences
-from ._errors import UNCHANGED, Failure, from_server, is_loss
+from ._errors import UNCHANGED, Failure, combine_failures, from_server, is_loss
 from ._password import UnknownPassword
 from ._server import Server
 from ._sql import Statement, listed, literal
@@ -56,6 +56,7 @@ _END = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 # What trying a password has shown, by user.
 Logins = dict[str, Union[bool, UnknownPassword]]
 
+_MOST_DIFFERENCES = 20  # sentences that a failure adds
 _MOST_QUOTED = 300  # characters of a statement in a message
 
 
@@ -135,12 +136,25 @@ class Together:
         return [login for name, part in self.parts.items() for login in part.logins(seen[name])]
 
     def plans(self, seen: Any, server: Server, logins: Logins | None) -> dict[str, Plan]:
-        """The plan of each part. What is missing to one may be just what an earlier one is about to make."""
+        """The plan of each part. What is missing to one may be just what an earlier one is about to make.
+
+        Where parts fail, all of them are planned, so that one Failure tells all problems and what else differs.
+        """
         plans: dict[str, Plan] = {}
+        failures: list[Failure] = []
         for name, part in self.parts.items():
-            plan = part.plan(seen[name], server, logins)
+            try:
+                plan = part.plan(seen[name], server, logins)
+            except Failure as failure:
+                failures.append(failure)
+                continue
             is_first = not any(earlier.statements for earlier in plans.values())
             plans[name] = plan if is_first else replace(plan, missing=[])
+        if failures:
+            parts = [each for name, plan in plans.items() for each in _parts(name, self.parts[name], plan)]
+            raise combine_failures(
+                failures, [sentence for _name, part, plan in parts for sentence in _said(part, plan)]
+            )
         return plans
 
     def plan(self, seen: Any, server: Server, logins: Logins | None) -> Plan:
@@ -273,7 +287,7 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
                 # and the rest of the look does not. Two looks in a row are not both overtaken.
                 was_refused, passing = True, not was_refused
                 # Where nothing was sent yet, a refusal of what was asked for tells so by itself.
-                raise failure.adding(str(sent) if sent else "", passing) from None
+                raise _with_differences(failure).adding(str(sent) if sent else "", passing) from None
             was_refused = False
             plan = stages.as_one(plans) if resource is stages else plans[resource.key]
             first = first or plan
@@ -314,6 +328,16 @@ def converge(session: Session, resource: Resource, check_mode: bool) -> Report:
         warnings=warnings + (plan.missing if check_mode else []),
         resource=resource.describe(seen if resource is stages else seen[resource.key]),
         outline=outline,
+    )
+
+
+def _with_differences(failure: Failure) -> Failure:
+    """Tell what else was found to differ, which the failure has left as it is."""
+    found = failure.details.get("drift")
+    if not found:
+        return failure
+    return failure.adding("Besides, and left as it is: %s" % " ".join(found[:_MOST_DIFFERENCES])).adding(
+        "And %d more." % (len(found) - _MOST_DIFFERENCES) if len(found) > _MOST_DIFFERENCES else ""
     )
 
 

@@ -56,6 +56,29 @@ class Failure(Exception):
         return Failure(msg, self.hint, self.sqlstate, self.passing or passing, **self.details)
 
 
+def combine_failures(failures: list[Failure], drift: list[str] | None = None) -> Failure:
+    """Make one of several, which tells all problems and all that helps.
+
+    :param drift: sentences on what differs besides, for the key of that name in the task's result.
+    """
+    details: dict[str, Any] = {}
+    for failure in failures:
+        for key, value in failure.details.items():
+            # Lists of names add up.
+            details[key] = [*details.get(key, []), *value] if isinstance(value, list) else value
+    if drift:
+        details["drift"] = [*details.get("drift", []), *drift]
+    if len(failures) == 1 and not drift:
+        return failures[0]
+    return Failure(
+        " ".join(dict.fromkeys(failure.msg for failure in failures)),
+        " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint)) or None,
+        next((failure.sqlstate for failure in failures if failure.sqlstate), None),
+        any(failure.passing for failure in failures),
+        **details,
+    )
+
+
 # Somebody else changed the same objects between our look and our transaction: looking and planning again settles it.
 _CONFLICTS = {
     "23505",  # unique_violation, of a catalog's index

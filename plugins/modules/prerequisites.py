@@ -110,7 +110,10 @@ options:
     choices: [tables, schemas, all_tables]
     default: tables
   publish_via_partition_root:
-    description: Whether changes of partitions are published as changes of the partitioned table.
+    description:
+      - Whether changes of partitions are published as changes of the partitioned table.
+      - If V(false), they come under the partitions' own names, and O(connector_role) gets SELECT on each of them, and USAGE on their
+        schemas, wherever they lie.
     type: bool
     default: true
   slot:
@@ -270,6 +273,14 @@ blockers:
       transaction_seconds: 62
       state_seconds: 60
       autovacuum: false
+drift:
+  description:
+    - What differs besides what could not be planned, in sentences. Nothing of it was changed. The first of them are part of
+      RV(ignore:msg) too.
+  returned: failure, when something else differs
+  type: list
+  elements: str
+  sample: ['The privileges of streamkap_role, tables, app.orders: nothing, and should be SELECT.']
 hint:
   description: What to do about a failure. It is part of RV(ignore:msg) too.
   returned: failure

@@ -70,11 +70,12 @@ options:
     default: streamkap.streamkap_heartbeat
   read_slot:
     description:
-      - Whether to look into the slot where nothing else tells that it can be read through the publication. Nothing is taken out of it.
+      - Whether to look into the slot where nothing else tells that it can be read through the publication, because that was made or altered
+        since. Nothing is taken out of it.
       - For that moment the slot is in use, so that a connector that starts just then has to try again; and PostgreSQL may read much WAL,
-        until O(statement_timeout). So it is left out unless asked for. Needs O(connector_password).
+        until O(statement_timeout). Needs O(connector_password).
     type: bool
-    default: false
+    default: true
   bypassrls:
     description:
       - Whether to judge the connector's user as if it had C(BYPASSRLS), which a later task is about to give it. Row-level security is then
@@ -449,7 +450,7 @@ def main() -> None:
             "slot": {"type": "str", "default": "streamkap_pgoutput_slot"},
             "signal_table": {"type": "str", "default": "streamkap.streamkap_signal"},
             "heartbeat_table": {"type": "str", "default": "streamkap.streamkap_heartbeat"},
-            "read_slot": {"type": "bool", "default": False},
+            "read_slot": {"type": "bool", "default": True},
             "bypassrls": {"type": "bool", "default": False},
             "connector_running": {"type": "bool", "default": False},
             "slot_before": {"type": "dict"},

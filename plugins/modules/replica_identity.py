@@ -44,6 +44,9 @@ options:
     description:
       - V(default) is the primary key, V(full) the whole row, V(nothing) nothing, V(index) the columns of O(index).
       - V(nothing), and V(default) for a table without a primary key, are refused while the table's updates or deletes are published.
+      - So is everything else that would make the application's updates fail, whatever the publication. V(full) does under a column list,
+        and on PostgreSQL 18 for a table with a generated column that is not published. V(default) and V(index) do where a column list
+        lacks their columns or a row filter uses others. Of a partitioned table the partitions are judged, each by itself.
     type: str
     choices: [default, full, nothing, index]
     required: true

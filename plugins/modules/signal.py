@@ -64,6 +64,7 @@ options:
   snapshot_type:
     description:
       - V(incremental) reads tables in chunks while streaming goes on. Each table needs a primary key or a unique index.
+        At arrays in it, at C(timestamp), C(time), C(money) and C(bit), and at domains over these, Debezium breaks off or ends.
       - V(blocking) stops streaming until the tables are read, and needs no key.
     type: str
     choices: [incremental, blocking]

@@ -12,6 +12,7 @@ import pytest
 
 from debezium.engine import FENCE, Engine, EngineError, Event, prepare, set_up
 from support.hurting import PUBLICATION, SLOT, USER, VARIABLES
+from support.hurting import set_up as set_up_by_modules
 from support.modules import run_module, run_playbook
 from support.neon import Database
 from support.vendor_page import follow
@@ -113,3 +114,27 @@ def test_debezium_captures_what_the_vendors_page_began_and_setup_mended(database
     with Engine(database) as engine:
         database.sql("UPDATE app.orders SET status = 'shipped' WHERE id = 1")
         assert [(event.operation, event.table) for event in engine.received()] == [("u", "app.orders")]
+
+
+def test_settings_with_which_values_arrive_wrong_are_named_and_mended(database: Database) -> None:
+    set_up_by_modules(database)
+    database.sql(
+        f"CREATE TABLE {FENCE} (id serial PRIMARY KEY); CREATE TABLE app.spans (id int PRIMARY KEY, span interval, ratio float8);"
+        f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {FENCE}, app.spans"
+    )
+    values = {}
+    for number in (1, 2):
+        if number == 1:
+            database.admin(
+                f"ALTER ROLE {USER} SET IntervalStyle = sql_standard; ALTER ROLE {USER} SET extra_float_digits = 0"
+            )
+        result = run_module("readiness_info", dsn=database.dsn, tables=["app.spans"])
+        (check,) = (check for check in result["checks"] if check["id"] == "value_formats")
+        assert (check["status"], result["ready"]) == (("fail", False) if number == 1 else ("pass", True))
+        with Engine(database) as engine:
+            database.sql(f"INSERT INTO app.spans VALUES ({number}, '1 day', 1.0::float8 / 3)")
+            values[number] = [event.after for event in engine.received() if event.after["id"] == number]
+        for statement in check["sql"]:
+            database.sql(statement)
+    assert values[1] == [{"id": 1, "span": 0, "ratio": 0.333333333333333}]
+    assert values[2] == [{"id": 2, "span": 86_400_000_000, "ratio": 1 / 3}]

@@ -15,6 +15,7 @@ from debezium import every_type
 from debezium.engine import Engine, Event, prepare, set_up
 from support import neon
 from support.hurting import PASSWORD, SLOT, USER
+from support.modules import run_module
 from support.neon import Database
 from support.postgres import Server
 
@@ -139,8 +140,9 @@ def test_columns_of_these_types_are_missing_without_a_word(engine: Engine) -> No
     columns = [name for name, _type, _value in every_type.COLUMNS]
     assert [name for name in columns if name not in event.after] == every_type.MISSING
     assert [name for name in columns if name in event.after and event.after[name] is None] == every_type.WITHOUT_VALUE
-    (nonsense,) = every_type.NONSENSE
-    assert all(text.startswith("[Ljava.lang.String;@") for text in event.after[nonsense])
+    nested, *vectors = every_type.NONSENSE
+    assert all(text.startswith("[Ljava.lang.String;@") for text in event.after[nested])
+    assert [event.after[vector] for vector in vectors] == [[], []]
 
 
 def test_a_schema_that_was_not_listed_is_neither_readable_nor_captured(engine: Engine) -> None:
@@ -183,3 +185,66 @@ def test_heartbeats_move_the_slot_of_an_idle_database_while_others_write(engine:
     assert {(event.operation, event.table) for event in heartbeats} == {("u", "streamkap.streamkap_heartbeat")}
     # The one row is updated: the table does not grow.
     assert {event.after["id"] for event in heartbeats} == {1}
+
+
+# The key of each table, and whether its two rows have one key downstream.
+KEYS = {
+    "of_text": ("id text PRIMARY KEY", "'a', 'b'", False),
+    "of_uuid": (
+        "id uuid PRIMARY KEY",
+        "'00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002'",
+        False,
+    ),
+    "of_enum": ("id app.colour PRIMARY KEY", "'red', 'blue'", False),
+    "of_time": ("id timestamptz PRIMARY KEY", "'2026-01-01 00:00+00', '2026-01-02 00:00+00'", False),
+    "of_a_domain": ("id app.shorter PRIMARY KEY", "'a', 'b'", False),
+    "of_arrays": ("id int[] PRIMARY KEY", "'{1}', '{2}'", False),
+    "of_composites": ("id app.pair PRIMARY KEY", "'(1,a)', '(2,b)'", True),
+    "of_xid8": ("id xid8 PRIMARY KEY", "'1', '2'", True),
+    "of_name": ("id name PRIMARY KEY", "'a', 'b'", True),
+    "of_isbn13": ("id isbn13 PRIMARY KEY", "'978-0-393-04002-9', '978-0-14-143951-8'", True),
+}
+
+
+def test_keys_that_no_event_has_are_named(engine: Engine) -> None:
+    database = engine.database
+    for table, (key, values, _lost) in KEYS.items():
+        first, second = values.split(", ")
+        database.sql(
+            f"CREATE TABLE app.{table} ({key}, v int); ALTER PUBLICATION streamkap_pub ADD TABLE app.{table};"
+            f"INSERT INTO app.{table} VALUES ({first}, 1), ({second}, 2)"
+        )
+    # Of a deleted row only the replica identity comes.
+    database.sql(
+        "CREATE TABLE app.by_code (id int PRIMARY KEY, code int NOT NULL UNIQUE);"
+        "ALTER TABLE app.by_code REPLICA IDENTITY USING INDEX by_code_code_key;"
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.by_code;"
+        "INSERT INTO app.by_code VALUES (1, 10); DELETE FROM app.by_code"
+    )
+    keys: dict[str, list[object]] = {}
+    for event in engine.received():
+        keys.setdefault(event.table, []).append(event.key)
+    lost = {f"app.{table}" for table, (_key, _values, is_lost) in KEYS.items() if is_lost}
+    assert {table for table, (one, other) in keys.items() if one == other} == lost
+    assert keys["app.by_code"] == [{"id": 1}, {"id": 0}]
+    result = run_module("readiness_info", dsn=database.dsn, tables=[*keys])
+    (check,) = (check for check in result["checks"] if check["id"] == "event_keys")
+    assert set(check["objects"]) == {*lost, "app.by_code"}
+    assert not result["ready"]
+
+
+def test_rows_of_a_child_are_in_snapshots_of_its_parent_and_its_changes_are_not(engine: Engine) -> None:
+    database = engine.database
+    database.sql(
+        "CREATE TABLE app.readings (id int PRIMARY KEY); CREATE TABLE private.readings_2026 (PRIMARY KEY (id)) INHERITS (app.readings);"
+        "ALTER PUBLICATION streamkap_pub ADD TABLE ONLY app.readings;"
+        "INSERT INTO app.readings VALUES (1); INSERT INTO private.readings_2026 VALUES (2)"
+    )
+    assert [event.after for event in engine.received()] == [{"id": 1}]
+    run_module("signal", dsn=database.dsn, type="execute-snapshot", data_collections=["app.readings"])
+    engine.wait_until(lambda: engine.noticed("COMPLETED"))
+    assert [event.after for event in engine.received()] == [{"id": 1}, {"id": 2}]
+    result = run_module("readiness_info", dsn=database.dsn, tables=["app.readings"])
+    (check,) = (check for check in result["checks"] if check["id"] == "inherited_changes")
+    assert check["objects"] == ["app.readings", "private.readings_2026"]
+    assert not result["ready"]

@@ -305,3 +305,53 @@ def test_as_many_round_trips_for_any_number_of_tables(database: Database, tables
             counts.append((through.counts.connections, through.counts.queries))
     # One to look; and where something differs two for the transaction, and two for the slot.
     assert counts == [(1, 5), (1, 1)]
+
+
+@pytest.mark.parametrize("wanted", [{"tables": ["app.m"]}, {"schemas": ["app"]}], ids=["table", "schema"])
+def test_partitions_that_come_under_their_own_names_are_granted_and_listed(
+    wanted: dict[str, list[str]], database: Database, run: Run
+) -> None:
+    database.sql(
+        "CREATE SCHEMA parts; CREATE TABLE app.m (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+        "CREATE TABLE parts.m1 PARTITION OF app.m FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id);"
+        "CREATE TABLE parts.m1a PARTITION OF parts.m1 DEFAULT;"
+        "CREATE TABLE app.m2 PARTITION OF app.m DEFAULT"
+    )
+    options = {"connector_password": PASSWORD, "publish_via_partition_root": False, **wanted}
+    predicted = run("prerequisites", check=True, **options)
+    result = run("prerequisites", **options)
+    assert predicted["queries"] == result["queries"]
+    assert 'GRANT USAGE ON SCHEMA "parts" TO "streamkap_role"' in result["queries"]
+    assert not run("prerequisites", **options)["changed"]
+    look = run("readiness_info", connector_password=PASSWORD, **wanted)
+    assert look["ready"], look["checks"]
+    assert {"app.m2", "parts.m1a"} <= set(look["captured"])
+    assert not {"app.m", "parts.m1"} & set(look["captured"])
+    assert database.sql_as(USER, PASSWORD, "SELECT count(*) FROM parts.m1a") == [(0,)]
+    database.sql("REVOKE SELECT ON parts.m1a FROM streamkap_role")
+    assert "parts.m1a" in str(run("readiness_info", connector_password=PASSWORD, **wanted)["checks"])
+    assert run("prerequisites", **options)["queries"] == ['GRANT SELECT ON TABLE "parts"."m1a" TO "streamkap_role"']
+
+
+@pytest.mark.newest_version
+def test_a_failure_tells_all_problems_and_what_else_differs(database: Database, run: Run) -> None:
+    assert run("prerequisites", **WANTED)["changed"]
+    database.sql(
+        "CREATE TABLE app.log (line text); REVOKE SELECT ON app.orders FROM streamkap_role;"
+        f"REVOKE streamkap_role FROM {USER}; CREATE TABLE billing.lines (v text)"
+    )
+    database.admin("CREATE TABLE app.of_another (id int PRIMARY KEY); ALTER TABLE app.of_another OWNER TO cloud_admin")
+    for check in (True, False):
+        failed = run("prerequisites", check=check, **WANTED)
+        assert failed["failed"]
+        # What keeps it from its work, of all kinds.
+        assert failed["keyless_tables"] == ["app.log", "billing.lines"]
+        assert "Adding a table takes its owner: app.of_another of cloud_admin" in failed["msg"]
+        assert "may not grant: SELECT on table app.of_another" in failed["msg"]
+        # And what differs besides.
+        assert "member" in " ".join(failed["drift"])
+        assert "Besides, and left as it is: " in failed["msg"]
+        assert failed["msg"].count("Nothing was changed.") <= 1
+    database.admin("DROP TABLE app.of_another")
+    differences = run("prerequisites", **WANTED)["drift"]
+    assert any("app.orders" in sentence for sentence in differences)

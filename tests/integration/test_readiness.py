@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from support.modules import run_module
 from support.neon import Database
 from support.postgres import Server
 from support.readiness_cases import CASES, PASSWORD, TASKS, USER, VERSIONS, Case, Ready
+from support.remedy_cases import AWKWARD
 
 # What setup does, module by module.
 STEPS: list[tuple[str, dict[str, object]]] = [
@@ -141,7 +143,7 @@ def test_every_check_has_a_case() -> None:
 
 def test_check_fails_alone_and_what_it_says_mends_it(ready: Ready, check: str, case: Case) -> None:
     found = failing(ready.look(**case.options))
-    assert set(found) == {check}
+    assert set(found) == {check} | case.also
     assert found[check]["found"]
     assert found[check]["remedy"]
     assert bool(found[check]["task"]) == (check in TASKS)
@@ -362,6 +364,73 @@ def test_columns_that_debezium_leaves_out_are_named(ready: Ready) -> None:
     assert sorted(named) == sorted(every_type.MISSING + every_type.WITHOUT_VALUE + every_type.NONSENSE)
 
 
+@pytest.mark.newest_version
+@pytest.mark.parametrize("whose", ["role", "database", "role in the database"])
+def test_a_connector_whose_transactions_are_read_only_cannot_write(whose: str, ready: Ready) -> None:
+    database = f'DATABASE "{ready.database.name}"'
+    target = {"role": f"ROLE {USER}", "database": database}.get(whose, f"ROLE {USER} IN {database}")
+    ready.admin(f"ALTER {target} SET default_transaction_read_only = on")
+    for password in (PASSWORD, None):
+        found = failing(ready.look(connector_password=password))
+        assert set(found) == {"signal_table_writable", "heartbeat_table_writable"}
+    ready.owner(*found["signal_table_writable"]["sql"])
+    assert not failing(ready.look())
+
+
+@pytest.mark.newest_version
+def test_settings_of_the_administrators_are_not_the_connectors(ready: Ready) -> None:
+    own = {"connect_params": {"options": "-c intervalstyle=sql_standard -c extra_float_digits=0"}}
+    assert not failing(ready.look(connector_password=None, **own))
+    ready.admin(f'ALTER DATABASE "{ready.database.name}" SET bytea_output = escape')
+    found = failing(ready.look(connector_password=None, **own))
+    assert found["value_formats"]["objects"] == ["bytea_output"]
+    ready.owner(*found["value_formats"]["sql"])
+    assert not failing(ready.look())
+
+
+# What is published of a table (id int PRIMARY KEY, v text, w text).
+PARTS = ["", " (id, v)", " (v)", " WHERE (w > 'a')", " WHERE (id > 0)", " (id, v) WHERE (v > 'a')"]
+
+
+@pytest.mark.postgres(15, 18)
+@pytest.mark.parametrize("via_root", [True, False])
+def test_every_leaf_is_judged_as_postgresql_does(via_root: bool, ready: Ready) -> None:
+    """Whatever the identities of partitions and what they are partitions of, what is called failing fails, and nothing else."""
+    statements = [f"ALTER PUBLICATION streamkap_pub SET (publish_via_partition_root = {via_root})"]
+    variants = itertools.product(PARTS, ("DEFAULT", "FULL", "NOTHING"), ("DEFAULT", "FULL", None))
+    for number, (part, leaf, root) in enumerate(variants):
+        name = f"app.t{number}"
+        columns = "id int PRIMARY KEY, v text, w text"
+        if root is None:
+            statements += [f"CREATE TABLE {name} ({columns})", f"ALTER TABLE {name} REPLICA IDENTITY {leaf}"]
+        else:
+            statements += [
+                f"CREATE TABLE {name} ({columns}) PARTITION BY RANGE (id)",
+                f"CREATE TABLE {name}_1 PARTITION OF {name} DEFAULT",
+                f"ALTER TABLE ONLY {name} REPLICA IDENTITY {root}",
+                f"ALTER TABLE {name}_1 REPLICA IDENTITY {leaf}",
+            ]
+        # Only what is published via the root can be published in part as a whole.
+        published = f"{name}_1" if root and not via_root else name
+        statements.append(f"ALTER PUBLICATION streamkap_pub ADD TABLE {published}{part}")
+    ready.owner(*statements)
+    found = failing(ready.look())
+    named = {
+        name
+        for check in ("replica_identity", "column_lists", "row_filters_use_key")
+        for name in found.get(check, {"objects": []})["objects"]
+    }
+    leaves = {
+        name
+        for (name,) in ready.database.sql(
+            "SELECT format('%s.%s', relnamespace::regnamespace, relname) FROM pg_class"
+            " WHERE relnamespace IN ('app'::regnamespace, 'billing'::regnamespace) AND relkind = 'r'"
+        )
+    }
+    assert named == leaves - _tables_that_can_be_changed(ready)
+    assert len(named) > 20
+
+
 def test_a_domain_over_an_enum_is_named(ready: Ready) -> None:
     ready.owner("CREATE TYPE app.colour AS ENUM ('red')", "CREATE DOMAIN billing.tint AS app.colour")
     (found,) = failing(ready.look()).values()
@@ -415,3 +484,83 @@ def _messages(ready: Ready, **options: object) -> int:
     ready.look(lock_timeout=300, statement_timeout=300, **options)
     log = ready.server.log[before:]
     return log.count("LOG:  statement: ") + log.count("LOG:  received replication command: ")
+
+
+@pytest.mark.newest_version
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        pytest.param(
+            name,
+            way,
+            marks=[
+                pytest.mark.postgres(*awkward.majors),
+                *([pytest.mark.full] if way == "task" and name != "parts" else []),
+            ],
+        )
+        for way in ("sql", "task")
+        for name, awkward in AWKWARD.items()
+    ],
+)
+def test_no_remedy_stops_the_applications_updates_and_deletes(name: str, way: str, ready: Ready) -> None:
+    awkward = AWKWARD[name]
+    (ready.admin if awkward.as_admin else ready.owner)(*awkward.statements)
+    options = {**awkward.options, "read_slot": False}
+    tried: set[tuple[str, str]] = set()
+    for _look in range(30):
+        found = failing(ready.look(**options))
+        remedies = [(check, str(found[check][way])) for check in found if found[check][way]]
+        due = [remedy for remedy in remedies if remedy not in tried and remedy[0] not in NO_MATTER]
+        if not due:
+            break
+        check, _text = due[0]
+        tried.add(due[0])
+        going_on = _tables_that_can_be_changed(ready)
+        if way == "sql":
+            (ready.admin if awkward.as_admin else ready.owner)(*found[check]["sql"])
+        else:
+            ((module, arguments),) = found[check]["task"].items()
+            dsn = ready.database.admin_dsn if awkward.as_admin else ready.database.dsn
+            result = run_module(module.removeprefix("streamkap.neon."), dsn=dsn, **arguments)
+            assert not result.get("failed"), (check, result["msg"])
+        assert going_on <= _tables_that_can_be_changed(ready), (check, found[check][way])
+    found = failing(ready.look(**options))
+    if way == "task":
+        return
+    assert _tables_that_can_be_changed(ready) == _tables(ready)
+    left = {check: set(each["objects"]) for check, each in found.items() if check not in {*NO_MATTER, *awkward.failing}}
+    assert left == awkward.undecided
+
+
+# That a publication was made or altered is what the remedies do, and rows that are filtered out may be meant to be.
+NO_MATTER = {"slot_publication_known", "no_row_filters", "publication_owner"}
+
+
+def _tables(ready: Ready) -> set[str]:
+    return {
+        name
+        for (name,) in ready.database.admin(
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname IN ('app', 'billing') AND c.relkind IN ('r', 'p')"
+        )
+    }
+
+
+def _tables_that_can_be_changed(ready: Ready) -> set[str]:
+    """Those of the application's that it can update and delete rows of."""
+    changed = set()
+    with contextlib.closing(psycopg2.connect(ready.database.dsn)) as application, application.cursor() as cursor:
+        for table in _tables(ready):
+            try:
+                cursor.execute(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+                    " AND attgenerated = '' AND attidentity = '' LIMIT 1",
+                    [table],
+                )
+                column = neon.quoted(cursor.fetchone()[0])
+                cursor.execute(f"UPDATE {table} SET {column} = {column}; DELETE FROM {table} WHERE false")
+                changed.add(table)
+            except psycopg2.errors.Error:
+                pass
+            application.rollback()
+    return changed

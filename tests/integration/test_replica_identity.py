@@ -63,6 +63,81 @@ def test_what_would_stop_the_applications_updates_is_refused_by_name(database: D
     assert not run("replica_identity", tables=["app.products"], identity="nothing").get("failed")
 
 
+# What is published of app.narrow (id int PRIMARY KEY, v text, w text NOT NULL UNIQUE), and which identities its updates would fail with.
+NARROW = {
+    "TABLE app.narrow (id, v)": {"full": "lists_it has a column list", "index": "lists_it lacks w"},
+    "TABLE app.narrow (w)": {"default": "lists_it lacks id", "full": "lists_it has a column list"},
+    "TABLE app.narrow WHERE (v > 'a')": {"default": "lists_it uses v", "index": "lists_it uses v"},
+    "TABLE app.narrow WHERE (id > 0)": {"index": "lists_it uses id"},
+    "TABLES IN SCHEMA app": {},
+}
+
+
+@pytest.mark.postgres(15, 18)
+@pytest.mark.parametrize("published", NARROW)
+def test_what_a_column_list_or_row_filter_would_stop_is_refused(published: str, database: Database, run: Run) -> None:
+    database.sql("CREATE TABLE app.narrow (id int PRIMARY KEY, v text, w text NOT NULL UNIQUE)")
+    database.sql("INSERT INTO app.narrow VALUES (1, 'b', 'b')")
+    database.admin(f"CREATE PUBLICATION lists_it FOR {published}")
+    for identity, index in (("default", None), ("full", None), ("index", "narrow_w_key")):
+        # From one with which updates go through.
+        fitting = next(other for other in ("default", "full", "index") if other not in NARROW[published])
+        using = "USING INDEX narrow_w_key" if fitting == "index" else fitting
+        database.sql(f"ALTER TABLE app.narrow REPLICA IDENTITY {using}")
+        result = run("replica_identity", tables=["app.narrow"], identity=identity, index=index)
+        refusal = NARROW[published].get(identity)
+        assert bool(result.get("failed")) is bool(refusal), result["msg"]
+        if refusal:
+            assert "app.narrow (" in result["msg"]
+            assert refusal in result["msg"]
+        database.sql(
+            "UPDATE app.narrow SET v = 'c'; DELETE FROM app.narrow; INSERT INTO app.narrow VALUES (1, 'b', 'b')"
+        )
+        if refusal:
+            using = f"USING INDEX {index}" if index else identity
+            with pytest.raises(psycopg2.errors.InvalidColumnReference):
+                database.sql(f"ALTER TABLE app.narrow REPLICA IDENTITY {using}; UPDATE app.narrow SET v = 'c'")
+
+
+@pytest.mark.postgres(18)
+def test_full_identity_is_refused_where_a_generated_column_is_not_published(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE TABLE app.sums (id int PRIMARY KEY, s int GENERATED ALWAYS AS (id + 1) STORED); INSERT INTO app.sums VALUES (1);"
+        "CREATE PUBLICATION without FOR TABLE app.sums"
+    )
+    refused = run("replica_identity", schemas=["app"], identity="full")
+    assert "app.sums (the publication without lacks its generated column s)" in refused["msg"]
+    assert set(identities(database).values()) == {"d"}
+    database.sql("ALTER PUBLICATION without SET (publish_generated_columns = stored)")
+    assert run("replica_identity", schemas=["app"], identity="full")["changed"]
+    database.sql("UPDATE app.sums SET id = 2")
+
+
+@pytest.mark.postgres(15, 18)
+def test_partitions_are_judged_by_what_they_are_published_with(database: Database, run: Run) -> None:
+    database.sql(
+        "CREATE TABLE app.m (id int PRIMARY KEY, v text, w text) PARTITION BY RANGE (id);"
+        "CREATE TABLE app.m1 PARTITION OF app.m DEFAULT; INSERT INTO app.m VALUES (1, 'b', 'b');"
+        "CREATE PUBLICATION via_root FOR TABLE app.m (id, v) WITH (publish_via_partition_root = true)"
+    )
+    refused = run("replica_identity", tables=["app.m1"], identity="full")
+    assert "app.m1 (the publication via_root has a column list for it)" in refused["msg"]
+    # The partitioned table's own identity says nothing.
+    refused = run("replica_identity", tables=["app.m"], identity="full")
+    assert "app.m (" not in refused["msg"]
+    assert run("replica_identity", tables=["app.m"], exclude_tables=["app.m1"], identity="full")["changed"]
+    database.sql("UPDATE app.m SET v = 'c'")
+
+
+@pytest.mark.newest_version
+@pytest.mark.postgres(15, 16, 17, 18)
+def test_an_identity_of_tables_whose_updates_fail_already_is_set_with_a_warning(database: Database, run: Run) -> None:
+    database.sql("CREATE TABLE app.keyless (id int, v text); CREATE PUBLICATION lists_it FOR TABLE app.keyless (id)")
+    result = run("replica_identity", tables=["app.keyless"], identity="full")
+    assert result["changed"]
+    assert "go on failing in the application until the publication is changed: app.keyless (" in result["warnings"][0]
+
+
 def test_partitions_of_a_named_table_change_along(database: Database, run: Run) -> None:
     database.sql(
         "CREATE SCHEMA parts; CREATE TABLE app.events (id int) PARTITION BY LIST (id);"

@@ -294,8 +294,8 @@ def test_sending_with_a_surrogate_key(run: Run) -> None:
     sent = snapshot(run, "app.indexed", surrogate_key="at")
     assert sent["signal"]["payload"]["surrogate-key"] == "at"
     assert sent["warnings"] == []
-    (warning,) = snapshot(run, "app.orders", surrogate_key="ordered_at")["warnings"]
-    assert "No unique index says that ordered_at is unique in app.orders" in warning
+    (warning,) = snapshot(run, "app.orders", surrogate_key="customer_id")["warnings"]
+    assert "No unique index says that customer_id is unique in app.orders" in warning
     warnings = snapshot(run, "app.keyless", surrogate_key="id")["warnings"]
     assert "these have none: app.keyless" in warnings[0]
 
@@ -374,3 +374,27 @@ def test_sending_takes_three_messages(ready: Database, run: Run) -> None:
     messages = re.findall(r"^.*\[(\d+)\] LOG:  statement: (.*)$", ready.server.log[before:], re.MULTILINE)
     assert (len({process for process, words in messages}), [words for process, words in messages][-1]) == (1, "COMMIT")
     assert len(messages) == 3
+
+
+@pytest.mark.newest_version
+def test_sending_refuses_keys_that_break_incremental_snapshots_off(ready: Database, run: Run) -> None:
+    """What tests/debezium has measured of such keys."""
+    ready.sql(
+        "CREATE DOMAIN app.instant AS timestamptz;"
+        "CREATE TABLE app.payment (id int UNIQUE, paid timestamptz, PRIMARY KEY (id, paid));"
+        "CREATE TABLE app.tags (path text[] PRIMARY KEY);"
+        "CREATE TABLE app.moments (at app.instant NOT NULL UNIQUE);"
+        "ALTER TABLE app.moments REPLICA IDENTITY USING INDEX moments_at_key;"
+        "CREATE TABLE app.days (day date, span interval, PRIMARY KEY (day, span));"
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.payment, app.tags, app.moments, app.days"
+    )
+    refused = snapshot(run, "app.orders", "app.payment", "app.tags", "app.moments", "app.days")
+    named = "app.payment (paid timestamp with time zone), app.tags (path text[]), app.moments (at app.instant)"
+    assert sorted(re.findall(r"app\.\w+ \([^)]*\)", refused["msg"])) == sorted(re.findall(r"app\.\w+ \([^)]*\)", named))
+    assert "snapshot_type: blocking" in refused["msg"]
+    assert rows(ready) == []
+    by_pattern = run("signal", type="execute-snapshot", regex=True, data_collections=[r"app\.pay.*"])
+    assert "app.payment (paid timestamp with time zone)" in by_pattern["msg"]
+    assert snapshot(run, "app.payment", surrogate_key="id")["changed"]
+    assert "paid is one: app.payment" in snapshot(run, "app.payment", surrogate_key="paid")["msg"]
+    assert snapshot(run, "app.payment", "app.tags", "app.moments", snapshot_type="blocking")["changed"]

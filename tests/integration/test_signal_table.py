@@ -222,3 +222,26 @@ def test_heartbeat_table_with_an_identity_column_serves(database: Database, run:
 )
 def test_bad_names_say_what_is_wrong(run: Run, options: dict, said: str) -> None:
     assert said in run("signal_table", **options)["msg"]
+
+
+@pytest.mark.newest_version
+def test_a_heartbeat_table_beside_one_that_was_put_aside_has_a_sequence_of_its_own(
+    database: Database, run: Run
+) -> None:
+    """A renamed table leaves the name of its sequence to it."""
+    database.sql(
+        "CREATE SCHEMA streamkap; CREATE TABLE streamkap.streamkap_heartbeat (id serial PRIMARY KEY, kind text)"
+    )
+    refused = run("heartbeat_table", grant_to=["neondb_owner"])
+    assert "Rename that table" in refused["msg"]
+    database.sql("ALTER TABLE streamkap.streamkap_heartbeat RENAME TO streamkap_heartbeat_old; CREATE ROLE beating")
+    predicted = run("heartbeat_table", grant_to=["beating"], check=True)
+    result = run("heartbeat_table", grant_to=["beating"])
+    assert predicted["queries"] == result["queries"]
+    assert any('SEQUENCE "streamkap"."streamkap_heartbeat_id_seq1"' in query for query in result["queries"])
+    assert not run("heartbeat_table", grant_to=["beating"])["changed"]
+    granted = "SELECT has_sequence_privilege('beating', pg_get_serial_sequence('streamkap.streamkap_heartbeat', 'id'), 'USAGE')"
+    assert database.sql(granted) == [(True,)]
+    assert database.sql(
+        "SELECT has_sequence_privilege('beating', 'streamkap.streamkap_heartbeat_id_seq', 'USAGE')"
+    ) == [(False,)]

@@ -20,7 +20,7 @@ from psycopg2.extras import LogicalReplicationConnection
 from .modules import run_module
 from .neon import Database
 from .pooler import pooler
-from .postgres import Server
+from .postgres import SUPERUSER, SUPERUSER_PASSWORD, Server
 from .waiting import eventually
 
 USER = "streamkap_user"
@@ -101,6 +101,7 @@ class Case:
     after: what remains to be done once the SQL was run, such as a restart
     mended_options: with which to look then
     admin: whether only a superuser may run the SQL; on 14 and 15 `admin_before_16` says so
+    also: checks that fail along with it, because of the same
     then: checks that may fail once this one passes, because of what the remedy says will have to follow
     """
 
@@ -110,6 +111,7 @@ class Case:
     mended_options: dict[str, object] | None = None
     admin: bool = False
     admin_before_16: bool = False
+    also: frozenset[str] = frozenset()
     then: frozenset[str] = frozenset()
 
 
@@ -131,6 +133,7 @@ TASKS = {
     "replica_identity",
     "partition_identities",
     "toasted_values",
+    "event_keys",
     "default_privileges",
     "publication_exists",
     "tables_published",
@@ -320,6 +323,14 @@ breaks("statement_timeout")(admin_broke(f"ALTER ROLE {USER} SET statement_timeou
 breaks("idle_in_transaction_timeout")(
     admin_broke(f"ALTER ROLE {USER} SET idle_in_transaction_session_timeout = '5min'", admin_before_16=True)
 )
+breaks("value_formats")(
+    admin_broke(
+        f"ALTER ROLE {USER} SET IntervalStyle = sql_standard",
+        f"ALTER ROLE {USER} SET bytea_output = escape",
+        f"ALTER ROLE {USER} SET extra_float_digits = 0",
+        admin_before_16=True,
+    )
+)
 breaks("decoding_memory")(admin_broke(f"ALTER ROLE {USER} SET logical_decoding_work_mem = '1MB'", admin_before_16=True))
 
 
@@ -392,18 +403,28 @@ def a_partition_on_a_server_that_is_gone(ready: Ready) -> Case:
         "CREATE EXTENSION file_fdw",
         "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw",
         "CREATE SCHEMA archive",
-        "CREATE TABLE app.visits (day date, page text) PARTITION BY RANGE (day)",
+        "CREATE TABLE app.visits (day date NOT NULL, page text) PARTITION BY RANGE (day)",
         "CREATE FOREIGN TABLE archive.visits_2020 PARTITION OF app.visits FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"
         " SERVER files OPTIONS (filename '/nowhere', format 'csv')",
         "GRANT SELECT ON app.visits TO streamkap_role",
         "ALTER PUBLICATION streamkap_pub ADD TABLE app.visits",
     )
-    return Case(mend=lambda: ready.admin("ALTER TABLE app.visits DETACH PARTITION archive.visits_2020"))
+    return Case(
+        mend=lambda: ready.admin(
+            "DROP FOREIGN TABLE archive.visits_2020", "ALTER TABLE app.visits ADD PRIMARY KEY (day)"
+        ),
+        # Nor are its changes published, and no key can be had with it.
+        also=frozenset({"tables_publishable", "tables_keyed"}),
+    )
 
 
 breaks("row_security")(owner_broke("ALTER TABLE app.customers ENABLE ROW LEVEL SECURITY", admin_before_16=True))
 breaks("replica_identity")(
-    owner_broke("CREATE TABLE app.log (at timestamptz, line text)", "ALTER PUBLICATION streamkap_pub ADD TABLE app.log")
+    owner_broke(
+        "CREATE TABLE app.log (at timestamptz, line text)",
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.log",
+        then=frozenset({"tables_keyed"}),
+    )
 )
 
 PARTITIONED = (
@@ -436,6 +457,59 @@ def a_generated_column(ready: Ready) -> Case:
     )
 
 
+@breaks("event_keys")
+def a_replica_identity_that_lacks_the_key(ready: Ready) -> Case:
+    ready.owner(
+        "CREATE TABLE app.codes (id int PRIMARY KEY, code text NOT NULL UNIQUE)",
+        "ALTER TABLE app.codes REPLICA IDENTITY USING INDEX codes_code_key",
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.codes",
+    )
+    return Case()
+
+
+@breaks("tables_keyed")
+def a_table_without_a_key(ready: Ready) -> Case:
+    ready.owner(
+        "CREATE TABLE app.log (id int NOT NULL, line text)",
+        "ALTER TABLE app.log REPLICA IDENTITY FULL",
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.log",
+    )
+    return Case(mend=lambda: ready.owner("ALTER TABLE app.log ADD PRIMARY KEY (id)"))
+
+
+@breaks("inherited_changes")
+def a_child_that_is_not_captured(ready: Ready) -> Case:
+    ready.owner(
+        "CREATE SCHEMA parts",
+        "CREATE TABLE app.readings (id int PRIMARY KEY)",
+        "CREATE TABLE parts.readings_2026 (PRIMARY KEY (id)) INHERITS (app.readings)",
+        "ALTER PUBLICATION streamkap_pub ADD TABLE ONLY app.readings",
+    )
+
+    def mend() -> None:
+        ready.owner(
+            "GRANT USAGE ON SCHEMA parts TO streamkap_role",
+            "GRANT SELECT ON parts.readings_2026 TO streamkap_role",
+            "ALTER PUBLICATION streamkap_pub ADD TABLE parts.readings_2026",
+        )
+
+    return Case(mend=mend, mended_options={"tables": ["parts.readings_2026"]}, then=frozenset({"inherited_rows"}))
+
+
+@breaks("inherited_rows")
+def a_child_that_is_captured(ready: Ready) -> Case:
+    ready.owner(
+        "CREATE TABLE app.readings (id int PRIMARY KEY)",
+        "CREATE TABLE app.readings_2026 (PRIMARY KEY (id)) INHERITS (app.readings)",
+        "ALTER PUBLICATION streamkap_pub ADD TABLE app.readings",
+    )
+
+    def mend() -> None:
+        ready.owner("ALTER PUBLICATION streamkap_pub DROP TABLE ONLY app.readings")
+
+    return Case(mend=mend, mended_options={"exclude_tables": ["app.readings"]})
+
+
 @breaks("key_types")
 def a_binary_key(ready: Ready) -> Case:
     ready.owner("CREATE TABLE app.blobs (id bytea PRIMARY KEY)", "ALTER PUBLICATION streamkap_pub ADD TABLE app.blobs")
@@ -449,6 +523,14 @@ def a_binary_key(ready: Ready) -> Case:
 def a_column_that_is_left_out(ready: Ready) -> Case:
     ready.owner("ALTER TABLE app.products ADD COLUMN shape polygon")
     return Case(mend=lambda: ready.owner("ALTER TABLE app.products ALTER shape TYPE text USING shape::text"))
+
+
+@breaks("snapshots_end_well")
+def a_column_of_cursors(ready: Ready) -> Case:
+    ready.owner("ALTER TABLE app.products ADD COLUMN pages refcursor")
+    return Case(
+        mend=lambda: ready.owner("ALTER TABLE app.products ALTER pages TYPE text"), also=frozenset({"column_types"})
+    )
 
 
 breaks("types_loadable")(owner_broke("CREATE TYPE app.nothing AS ENUM ()"))
@@ -568,7 +650,47 @@ def a_publication_made_after_changes(ready: Ready) -> Case:
     ready.owner(
         "DROP PUBLICATION streamkap_pub", "UPDATE app.orders SET status = 'open' WHERE id = 1", *ready.publishing
     )
-    return Case(options={"read_slot": True})
+    return Case()
+
+
+@breaks("slot_of_this_server", 17, 18)
+def a_slot_that_is_synchronized(ready: Ready) -> Iterator[Case]:
+    ready.admin(
+        "SELECT pg_create_physical_replication_slot('standby')",
+        f"SELECT pg_drop_replication_slot('{SLOT}')",
+        f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => true)",
+    )
+    with ready.server.standby() as server:
+        primary = ready.server
+        server.restart(
+            primary_slot_name="standby",
+            hot_standby_feedback="on",
+            primary_conninfo=f"host={primary.host} port={primary.port} user={SUPERUSER} password={SUPERUSER_PASSWORD} dbname=postgres",
+        )
+        server.catch_up()
+        standby = Ready(Database(server, ready.database.name), [])
+        eventually(lambda: _synchronized(ready, standby))
+        yield Case(options={"dsn": standby.database.dsn}, mend=lambda: None, mended_options={})
+    ready.admin("SELECT pg_drop_replication_slot('standby')")
+
+
+def _synchronized(ready: Ready, standby: Ready) -> bool:
+    """Moves the slot on the primary to where the standby's copy can begin, and copies it."""
+    for _time in range(2):
+        ready.admin("SELECT pg_log_standby_snapshot()")
+        ready.consume()
+    standby.server.catch_up()
+    standby.admin("SELECT pg_sync_replication_slots()")
+    copies = standby.server.sql(
+        "SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = %s", [SLOT]
+    )
+    return copies == [(True,)]
+
+
+@breaks("slot_publication_known")
+def a_publication_made_again_that_nobody_tries(ready: Ready) -> Case:
+    ready.owner("DROP PUBLICATION streamkap_pub", *ready.publishing)
+    return Case(options={"read_slot": False}, mend=lambda: None, mended_options={})
 
 
 @breaks("slot_consumer")

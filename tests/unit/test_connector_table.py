@@ -93,7 +93,14 @@ def table(columns: list[dict[str, object]], **facts: object) -> dict[str, object
 
 
 def seen(**facts: object) -> dict[str, object]:
-    return {"roles": ["connector", "other"], "may_create_schema": True, "schema": None, "table": None, **facts}
+    return {
+        "roles": ["connector", "other"],
+        "may_create_schema": True,
+        "schema": None,
+        "table": None,
+        "taken": [],
+        **facts,
+    }
 
 
 def plan(resource: ConnectorTable, **facts: object) -> Plan:
@@ -165,7 +172,16 @@ def test_sequence_is_granted_where_it_is() -> None:
     ],
 )
 def test_sequence_of_a_new_table_is_called_as_postgresql_calls_it(name: str, sequence: str) -> None:
-    assert [made.name for made in heartbeat(name=name).created_sequences()] == [sequence]
+    assert [made.name for made in heartbeat(name=name).created_sequences([])] == [sequence]
+
+
+def test_sequence_of_a_new_table_gets_a_number_where_an_old_one_has_its_name() -> None:
+    taken = ["t_id_seq", "t_id_seq1"]
+    assert [made.name for made in heartbeat(name="t").created_sequences(taken)] == ["t_id_seq2"]
+    long = "t" * 63
+    assert [made.name for made in heartbeat(name=long).created_sequences(["t" * 56 + "_id_seq"])] == [
+        "t" * 55 + "_id_seq1"
+    ]
 
 
 def test_first_row_is_put_into_an_empty_table_only() -> None:

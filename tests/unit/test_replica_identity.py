@@ -20,6 +20,7 @@ INDEX = {
     "valid": True,
     "expression": False,
     "nullable": False,
+    "columns": ["id"],
 }
 
 

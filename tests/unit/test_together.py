@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from ansible_collections.streamkap.neon.plugins.module_utils._engine import Plan, Stages, Together
+from ansible_collections.streamkap.neon.plugins.module_utils._errors import Failure
 from ansible_collections.streamkap.neon.plugins.module_utils._sql import Statement
 
 
@@ -73,3 +75,31 @@ def test_parts_of_parts_stand_beside_each_other_in_the_diff_and_in_the_result() 
     assert whole.look(17) == (
         "SELECT json_build_object('access', (SELECT json_build_object('role', (SELECT 17), 'grant', (SELECT 17))), 'slot', (SELECT 17))"
     )
+
+
+@dataclass
+class Refused(Part):
+    """It cannot be planned."""
+
+    def plan(self, _seen: Any, *_others: object) -> Plan:
+        raise Failure(f"{self.key} cannot be.", hint=f"Leave {self.key} out.", names=[self.key])
+
+
+def test_all_parts_that_fail_are_told_with_what_differs_in_the_others() -> None:
+    inner = Together({"a": Refused("a"), "b": Part("b")})
+    whole = Stages({"first": inner, "c": Refused("c"), "d": Part("d")})
+    inner.parts["b"].title, whole.parts["d"].title = "the part b", "the part d"
+    seen = {
+        "first": {"a": None, "b": Plan(before={"x": 1}, after={"x": 2}, statements=statements("DO b"))},
+        "c": None,
+        "d": Plan(before={"y": 1}, after={"y": 2}, statements=statements("DO d")),
+    }
+    with pytest.raises(Failure) as failure:
+        whole.plan(seen, None, {})
+    result = failure.value.as_result()
+    assert result["msg"] == "a cannot be. c cannot be. Leave a out. Leave c out."
+    assert result["names"] == ["a", "c"]
+    assert [sentence.count("part b") + 2 * sentence.count("part d") for sentence in result["drift"]] == [
+        1,
+        2,
+    ]

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +62,12 @@ class _Kind:
         }
 
 
-def _making(kind: _Kind, it: Subject) -> list[str]:
-    """All that a table takes which is not there."""
+def _making(kind: _Kind, it: Subject, freed: Collection[str] = ()) -> list[str]:
+    """All that a table takes which is not there.
+
+    :param freed: names that the statements before it have freed.
+    """
+    taken = [used for used in kind.seen(it)["shape"]["taken"] if used not in freed]
     name, table, publication = kind.name(it), kind.of(it), it.seen["publication"]
     sql = ["CREATE SCHEMA IF NOT EXISTS %s" % ident(name.schema), table.create()]
     if table.first_row():
@@ -73,7 +78,7 @@ def _making(kind: _Kind, it: Subject) -> list[str]:
             "GRANT USAGE ON SCHEMA %s TO %s" % (ident(name.schema), grantee),
             "GRANT INSERT, SELECT, UPDATE ON TABLE %s TO %s" % (name.sql, grantee),
         ]
-        sql += ["GRANT USAGE ON SEQUENCE %s TO %s" % (made.sql, grantee) for made in table.created_sequences()]
+        sql += ["GRANT USAGE ON SEQUENCE %s TO %s" % (made.sql, grantee) for made in table.created_sequences(taken)]
     if publication and not publication["all_tables"] and name.schema not in publication["schemas"]:
         sql.append("ALTER PUBLICATION %s ADD TABLE %s" % (ident(it.options.publication), name.sql))
     return sql
@@ -133,7 +138,7 @@ def _declare(kind: _Kind) -> None:
         return failed(
             "%s: %s." % (name, "; ".join(differences)),
             "%s Put this table aside, then make it anew." % table.why_shape,
-            sql=_putting_aside(kind, it) + _making(kind, it),
+            sql=_putting_aside(kind, it) + _making(kind, it, [each["name"] for each in kind.seen(it)["sequences"]]),
             objects=[name],
         )
 
@@ -176,6 +181,18 @@ def _declare(kind: _Kind) -> None:
     def writable(it: Subject) -> Outcome:
         """Writing itself would leave traces: what PostgreSQL checks before it writes is all that is asked for."""
         name, seen = kind.name(it), kind.seen(it)
+        if it.setting_text("default_transaction_read_only") == "on":
+            return failed(
+                "The transactions of the connector's sessions are read-only (default_transaction_read_only), so that nothing that it "
+                "writes arrives.",
+                "Switch that off for the connector's user.",
+                # Where it is the database's, it holds for who mends it too.
+                sql=[
+                    "SET default_transaction_read_only = off",
+                    *it.set_for_connector("default_transaction_read_only", "off"),
+                ],
+                objects=[name],
+            )
         if seen["row_security"]:
             return failed(
                 "%s is under row-level security, which refuses rows without a policy." % name,

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._resources._catalog import KEYS, OF_EXTENSION, UNPUBLISHED, pairs, trusted
+from .._resources import _types as types
+from .._resources._catalog import EVENT_KEYS, KEYS, OF_EXTENSION, UNPUBLISHED, narrowing, pairs, trusted
 from .._resources._connector_table import ConnectorTable
 from .._resources.heartbeat_table import HeartbeatTable
 from .._resources.signal_table import SignalTable
@@ -23,9 +24,13 @@ from .._sql import QualifiedName, array, guarded, ident, literal
 
 # Settings whose value in the connector's session matters, or the server's.
 SETTINGS = (
+    "bytea_output",
+    "default_transaction_read_only",
+    "extra_float_digits",
     "hot_standby_feedback",
     "idle_in_transaction_session_timeout",
     "idle_replication_slot_timeout",
+    "IntervalStyle",
     "logical_decoding_work_mem",
     "max_replication_slots",
     "max_slot_wal_keep_size",
@@ -36,34 +41,12 @@ SETTINGS = (
     "wal_sender_timeout",
 )
 
-# Types that Debezium leaves out of every change and snapshot, or whose values it does not give. Measured with Debezium 3.6
-# on PostgreSQL 14 to 18; tests/debezium measures again.
-UNSUPPORTED_TYPES = (
-    "box",
-    "circle",
-    "jsonpath",
-    "line",
-    "lseg",
-    "name",
-    "path",
-    "pg_lsn",
-    "pg_snapshot",
-    "polygon",
-    "regclass",
-    "tid",
-    "tsquery",
-    "txid_snapshot",
-    "xid",
-    "xid8",
-)
-# The same, in arrays only.
-UNSUPPORTED_ELEMENTS = ("bit", "interval", "money", "point", "varbit", "xml")
-
 # A privilege that only a role holds of which the user is a member without inheriting from it is no privilege of the user's.
 _MAY = """CASE WHEN has_{kind}_privilege(u.oid, {object}, {privilege}) THEN 'yes'
              WHEN EXISTS (SELECT FROM h WHERE has_{kind}_privilege(h.oid, {object}, {privilege})) THEN 'not inherited'
              ELSE 'no' END"""
 
+# What was set for the current role or by its client holds for nobody else.
 _LOOK = """
 WITH RECURSIVE
 u AS (SELECT * FROM pg_roles WHERE rolname = {user}),
@@ -92,6 +75,14 @@ excluded(oid) AS (
   UNION SELECT i.inhrelid FROM excluded JOIN pg_inherits i ON i.inhparent = excluded.oid
                                         JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition),
 wanted(oid) AS (SELECT oid FROM meant EXCEPT SELECT oid FROM excluded),
+included(oid) AS (
+  SELECT oid FROM wanted
+  UNION SELECT i.inhrelid FROM included JOIN pg_inherits i ON i.inhparent = included.oid
+                                        JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition
+         WHERE i.inhrelid NOT IN (SELECT oid FROM excluded)),
+captured(oid) AS (
+  SELECT oid FROM wanted
+  UNION SELECT oid FROM included WHERE NOT coalesce((SELECT p.pubviaroot FROM p), true)),
 down(oid) AS (
   SELECT oid FROM (SELECT oid FROM wanted UNION SELECT oid FROM published) AS base
   UNION SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.oid
@@ -120,20 +111,41 @@ makers AS (
     JOIN pg_roles o ON o.oid = m.owner LEFT JOIN u ON true
    GROUP BY m.schema),
 {keys},
-attributes AS (
-  SELECT a.attrelid,
-         json_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = 's') AS stored,
-         json_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = 'v') AS virtual,
-         json_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
-           FILTER (WHERE b.typtype IN ('c', 'm') OR b.typtype = 'r' AND b.oid >= 16384
-                      OR b.oid < 16384 AND b.typname = ANY ({unsupported})
-                      OR t.typcategory = 'A' AND (b.oid < 16384 AND b.typname = ANY ({unsupported_elements})
-                                                  OR b.typtype = 'd' OR a.attndims > 1)) AS unsupported
+{event_keys},
+{domains},
+columns AS (
+  SELECT a.attrelid, a.attnum, a.attname, a.attgenerated, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) AS told,
+         a.attnum = ANY (event_keys.columns) AS in_key, NOT a.attnotnull OR event_keys.partial AS loose,
+         {unsupported} AS unsupported,
+         {breaks_snapshots} AS breaks_snapshots,
+         {ends_snapshots} AS ends_snapshots
     FROM up JOIN pg_attribute a ON a.attrelid = up.oid AND a.attnum > 0 AND NOT a.attisdropped
-            JOIN pg_type t ON t.oid = a.atttypid
-            JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype
-                                           WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem ELSE t.oid END
-   GROUP BY a.attrelid)
+            {types}
+            LEFT JOIN event_keys ON event_keys.indrelid = a.attrelid),
+attributes AS (
+  SELECT attrelid,
+         json_agg(attname ORDER BY attnum) FILTER (WHERE attgenerated = 's') AS stored,
+         json_agg(attname ORDER BY attnum) FILTER (WHERE attgenerated = 'v') AS virtual,
+         json_agg(told ORDER BY attnum) FILTER (WHERE unsupported) AS unsupported,
+         json_agg(told ORDER BY attnum) FILTER (WHERE ends_snapshots) AS ending,
+         json_agg(attname ORDER BY attnum) FILTER (WHERE in_key) AS event_key,
+         json_agg(told ORDER BY attnum) FILTER (WHERE in_key AND unsupported) AS lost_key,
+         json_agg(attname ORDER BY attnum) FILTER (WHERE in_key AND attgenerated <> '') AS generated_key,
+         json_agg(attname ORDER BY attnum) FILTER (WHERE in_key AND loose) AS loose_key,
+         json_agg(told ORDER BY attnum) FILTER (WHERE in_key AND breaks_snapshots) AS snapshot_key
+    FROM columns GROUP BY attrelid),
+inheriting(parent, oid) AS (
+  SELECT up.oid, i.inhrelid
+    FROM up JOIN pg_class c ON c.oid = up.oid AND c.relkind = 'r' AND c.relhassubclass JOIN pg_inherits i ON i.inhparent = c.oid
+  UNION SELECT inheriting.parent, i.inhrelid FROM inheriting JOIN pg_inherits i ON i.inhparent = inheriting.oid),
+children AS (
+  SELECT inheriting.parent, json_agg(json_build_object(
+      'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+      'wanted', wanted.oid IS NOT NULL, 'excluded', excluded.oid IS NOT NULL)
+      ORDER BY n.nspname, c.relname) AS found
+    FROM inheriting JOIN pg_class c ON c.oid = inheriting.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN wanted ON wanted.oid = c.oid LEFT JOIN excluded ON excluded.oid = c.oid
+   GROUP BY inheriting.parent)
 SELECT json_build_object(
   'user', (SELECT json_build_object(
       'login', u.rolcanlogin,
@@ -169,8 +181,11 @@ SELECT json_build_object(
                  FROM pg_database d WHERE d.datname = current_database()),
   'may_create', has_database_privilege(current_database(), 'CREATE'),
   'rds', to_regrole('rds_superuser') IS NOT NULL,
-  'settings', (SELECT json_object_agg(name, reset_val) FROM pg_settings WHERE name = ANY ({settings})),
-  'role_settings', (SELECT coalesce(json_agg(x.setting ORDER BY s.setrole <> 0, s.setdatabase <> 0), '[]')
+  'settings', (SELECT json_object_agg(
+      name, CASE WHEN source IN ('user', 'database user', 'client') THEN boot_val ELSE reset_val END)
+    FROM pg_settings WHERE name = ANY ({settings})),
+  'role_settings', (SELECT coalesce(json_agg(json_build_object(
+      'setting', x.setting, 'role', s.setrole <> 0, 'database', s.setdatabase <> 0) ORDER BY s.setrole <> 0, s.setdatabase <> 0), '[]')
                       FROM pg_db_role_setting s, unnest(s.setconfig) AS x(setting)
                      WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
                        AND s.setrole IN (0, (SELECT u.oid FROM u)) AND (s.setdatabase <> 0 OR s.setrole <> 0)),
@@ -203,7 +218,7 @@ SELECT json_build_object(
     FROM pg_namespace n LEFT JOIN u ON true LEFT JOIN makers ON makers.schema = n.oid WHERE n.nspname = ANY ({schemas})),
   'table_schemas', (SELECT coalesce(json_agg(json_build_object('name', n.nspname, 'usage', {may_use}) ORDER BY n.nspname), '[]')
     FROM pg_namespace n LEFT JOIN u ON true
-   WHERE n.oid = ANY (ARRAY(SELECT DISTINCT c.relnamespace FROM wanted JOIN pg_class c ON c.oid = wanted.oid))),
+   WHERE n.oid = ANY (ARRAY(SELECT DISTINCT c.relnamespace FROM captured JOIN pg_class c ON c.oid = captured.oid))),
   'publication', (SELECT json_build_object(
       'owner', pg_get_userbyid(p.pubowner),
       'mine', pg_has_role(p.pubowner, 'USAGE'),
@@ -225,10 +240,18 @@ SELECT json_build_object(
       'inherited', nullif(c.relkind = 'r' AND c.relhassubclass, false),
       'identity', nullif(c.relreplident, 'd'),
       'key', keys.key,
+      'primary_key', keys.primary_key,
       'key_types', keys.poor,
+      'event_key', attributes.event_key,
+      'lost_key', attributes.lost_key,
+      'generated_key', attributes.generated_key,
+      'loose_key', attributes.loose_key,
+      'snapshot_key', attributes.snapshot_key,
+      'children', children.found,
       'deferrable', nullif(keys.deferrable, false),
       'unpublished', {unpublished},
       'wanted', nullif(wanted.oid IS NOT NULL, true),
+      'included', CASE WHEN wanted.oid IS NULL AND included.oid IS NOT NULL THEN true END,
       'published', nullif(published.oid IS NOT NULL, true),
       'readable', nullif({may_select}, 'yes'),
       'row_security', CASE WHEN c.relrowsecurity THEN NOT (
@@ -244,15 +267,18 @@ SELECT json_build_object(
       'stored', attributes.stored,
       'virtual', attributes.virtual,
       'unsupported', attributes.unsupported,
+      'ending', attributes.ending,
       'column_list', {column_list},
       'filter', {filter},
-      'filter_columns', {filter_columns}))), '[]')
+      'narrow', {narrow}))), '[]')
     FROM up
     JOIN pg_class c ON c.oid = up.oid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN u ON true
     LEFT JOIN wanted ON wanted.oid = c.oid
+    LEFT JOIN included ON included.oid = c.oid
     LEFT JOIN published ON published.oid = c.oid
+    LEFT JOIN children ON children.parent = c.oid
     LEFT JOIN listed ON listed.prrelid = c.oid
     LEFT JOIN keys ON keys.indrelid = c.oid
     LEFT JOIN attributes ON attributes.attrelid = c.oid),
@@ -263,6 +289,7 @@ SELECT json_build_object(
       'retained_bytes', pg_wal_lsn_diff(s.confirmed_flush_lsn, s.restart_lsn)::bigint,
       'idle_seconds', {idle_seconds},
       'conflicting', {conflicting},
+      'synced', {synced},
       'physical_slots', (SELECT count(*) FROM pg_replication_slots o WHERE o.slot_type = 'physical' AND o.slot_name <> 'wal_proposer_slot'),
       'other_active', (SELECT count(*) FROM pg_replication_slots o
                         WHERE o.slot_type = 'logical' AND o.active AND o.slot_name <> s.slot_name))
@@ -349,23 +376,21 @@ def administrators(
         "published_schemas": "SELECT 0::oid",
         "column_list": "NULL::json",
         "filter": "NULL",
-        "filter_columns": "NULL::json",
         "unpublished": "NULL::json",
         "publishes_generated": "false",
         "idle_seconds": "NULL",
         "conflicting": "false",
+        "synced": "false",
     }
     if version >= 150000:
         by_version["published_schemas"] = "SELECT s.pnnspid FROM pg_publication_namespace s JOIN p ON p.oid = s.pnpubid"
         by_version["column_list"] = """(SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum = ANY (listed.prattrs))"""
         by_version["filter"] = "pg_get_expr(listed.prqual, listed.prrelid)"
-        by_version["filter_columns"] = """(SELECT json_agg(DISTINCT a.attname) FROM pg_attribute a
-                         WHERE a.attrelid = c.oid AND a.attnum IN (
-                           SELECT (m[1])::int FROM regexp_matches(listed.prqual::text, ':varattno ([0-9]+)', 'g') AS m))"""
     if version >= 160000:
         by_version["conflicting"] = "coalesce(s.conflicting, false)"
     if version >= 170000:
+        by_version["synced"] = "s.synced"
         by_version["idle_seconds"] = "extract(epoch FROM clock_timestamp() - s.inactive_since)::bigint"
     if version >= 180000:
         by_version["unpublished"] = UNPUBLISHED
@@ -377,8 +402,13 @@ def administrators(
         schemas=array(schemas),
         tables=pairs(tables),
         excluded=pairs(exclude_tables),
-        unsupported=array(UNSUPPORTED_TYPES),
-        unsupported_elements=array(UNSUPPORTED_ELEMENTS),
+        unsupported=types.UNSUPPORTED,
+        breaks_snapshots=types.BREAKS_SNAPSHOTS,
+        domains=types.DOMAINS,
+        types=types.JOIN,
+        ends_snapshots=types.ENDS_SNAPSHOTS,
+        event_keys=EVENT_KEYS.format(of="up"),
+        narrow=narrowing(version, also=" OR p.pubname = %s" % literal(publication)),
         settings=array(SETTINGS),
         max_transaction_age=max_transaction_age,
         keys=KEYS.format(of="up"),

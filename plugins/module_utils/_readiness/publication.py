@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+from .._resources._catalog import publication_conflicts
 from .._sql import QualifiedName, ident, idents, listed
 from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
+from .remedies import add_tables, fix_identities, primary_key, published_parts, update_refusal
 from .subject import Subject, Table, alter_publication
 
 AREA = Area("publication")
@@ -24,10 +26,11 @@ def publication_exists(it: Subject) -> Outcome:
         return skipped("No publication was named.")
     if it.seen["publication"]:
         return passed("The publication %s exists." % name)
-    tables = _expected(it)
+    _sql, publishable, fixes = add_tables(it, it.captured)
+    tables = [*publishable, *_own_tables(it)]
     found = "There is no publication %s in this database." % name
     objects = " FOR TABLE %s" % ", ".join(table.sql for table in tables) if tables else ""
-    remedy = "Make it, as the owner of the tables and before the slot."
+    remedy = "Make it, as the owner of the tables and before the slot.%s" % fixes.words
     obstacles = _obstacles(it)
     if obstacles:
         remedy += " The current role, %s, may not: it %s." % (it.server.user, " and ".join(obstacles))
@@ -41,8 +44,8 @@ def publication_exists(it: Subject) -> Outcome:
     return failed(
         found,
         remedy,
-        sql=["CREATE PUBLICATION %s%s WITH (publish_via_partition_root = true)" % (ident(name), objects)],
-        task={"streamkap.neon.publication": task} if tables else None,
+        sql=[*fixes.sql, "CREATE PUBLICATION %s%s WITH (publish_via_partition_root = true)" % (ident(name), objects)],
+        task={"streamkap.neon.publication": task} if tables and not fixes.identities else None,
         objects=[name],
     )
 
@@ -56,10 +59,10 @@ def _obstacles(it: Subject) -> list[str]:
     return obstacles + (["is no member of %s" % listed(foreign)] if foreign else [])
 
 
-def _expected(it: Subject) -> list[Table | QualifiedName]:
-    """What a list of tables would have: those to be captured, and the connector's own that are there."""
+def _own_tables(it: Subject) -> list[QualifiedName]:
+    """The connector's own tables that are there."""
     own = ((it.options.signal_table, "signal"), (it.options.heartbeat_table, "heartbeat"))
-    return [*it.captured, *(name for name, seen in own if name and it.seen[seen]["shape"]["table"])]
+    return [name for name, seen in own if name and it.seen[seen]["shape"]["table"]]
 
 
 @AREA.check(
@@ -73,10 +76,11 @@ def publication_not_empty(it: Subject) -> Outcome:
     published = [table for table in it.tables if table.published]
     if published or it.publication["all_tables"] or it.publication["schemas"]:
         return passed("It publishes %d tables." % len(published))
+    sql, _publishable, fixes = add_tables(it, it.captured)
     return failed(
         "It has no tables.",
-        "Add what is to be captured, and the connector's own tables.",
-        sql=alter_publication(it.options.publication, "ADD", _expected(it)),
+        "Add what is to be captured, and the connector's own tables.%s" % fixes.words,
+        sql=sql + alter_publication(it.options.publication, "ADD", _own_tables(it)),
         objects=[it.options.publication],
     )
 
@@ -96,17 +100,17 @@ def tables_published(it: Subject) -> Outcome:
     remedy = "Add them; only the owner of both the publication and the table may."
     if foreign and not it.server.superuser:
         remedy += " The current role is no member of %s." % listed(foreign)
+    sql, _publishable, fixes = add_tables(it, missing)
+    task = {
+        "name": it.options.publication,
+        "tables": [str(table.name) for table in missing],
+        "exclusive": False,
+    }
     return failed(
         "Nothing is captured of: %s." % listed(table.name for table in missing),
-        remedy,
-        sql=alter_publication(it.options.publication, "ADD", missing),
-        task={
-            "streamkap.neon.publication": {
-                "name": it.options.publication,
-                "tables": [str(table.name) for table in missing],
-                "exclusive": False,
-            }
-        },
+        remedy + fixes.words,
+        sql=sql,
+        task=None if fixes.identities or fixes.unfixable else {"streamkap.neon.publication": task},
         objects=[table.name for table in missing],
     )
 
@@ -139,18 +143,46 @@ def no_extra_tables(it: Subject) -> Outcome:
     ]
     if not surplus:
         return passed("There is no other table in it.")
-    schemas = {table.name.schema for table in surplus} & set(it.publication["schemas"])
-    single = [table for table in surplus if table.name.schema not in schemas]
     return failed(
         "Published and not to be captured: %s." % listed(table.name for table in surplus),
         "Take them out, or name them among what is to be captured.",
-        sql=(alter_publication(it.options.publication, "DROP", single) if single else [])
-        + (
-            ["ALTER PUBLICATION %s DROP TABLES IN SCHEMA %s" % (ident(it.options.publication), idents(sorted(schemas)))]
-            if schemas
-            else []
-        ),
+        sql=_taking_out(it, surplus),
         objects=[table.name for table in surplus],
+    )
+
+
+def _taking_out(it: Subject, surplus: list[Table]) -> list[str]:
+    """The statements, in one transaction where some are to stay that would go along: those of the same schema, and partitions."""
+    publication = it.options.publication
+    leaving = {table.oid for table in surplus}
+    schemas = {table.name.schema for table in surplus} & set(it.publication["schemas"])
+    single = [table for table in surplus if table.name.schema not in schemas]
+    staying = [
+        table
+        for table in it.tables
+        if table.oid not in leaving
+        and (table in it.captured or table.name in it.own or table.published)
+        and table.is_permanent_table
+        and it.is_published(table)
+        and any(member.oid in leaving or member.name.schema in schemas for member in it.lineage(table))
+        and not _stays_published(it, table, leaving, schemas)
+    ]
+    topmost = [table for table in staying if not any(above in staying for above in it.lineage(table)[1:])]
+    sql = (
+        ["ALTER PUBLICATION %s DROP TABLES IN SCHEMA %s" % (ident(publication), idents(sorted(schemas)))]
+        if schemas
+        else []
+    )
+    sql += alter_publication(publication, "DROP", single) if single else []
+    sql += alter_publication(publication, "ADD", topmost) if topmost else []
+    return ["BEGIN", *sql, "COMMIT"] if len(sql) > 1 else sql
+
+
+def _stays_published(it: Subject, table: Table, leaving: set[int], schemas: set[str]) -> bool:
+    """Whether something else of the publication holds it too."""
+    return any(
+        member.published and member.oid not in leaving and member.name.schema not in schemas
+        for member in it.lineage(table)
     )
 
 
@@ -186,10 +218,13 @@ def publication_operations(it: Subject) -> Outcome:
     if not missing:
         return passed("They are.")
     wanted = [action for action, on in publish.items() if on or action in missing]
+    refused = [table for table in it.written if it.is_published(table) and update_refusal(it, table)]
+    fixes = fix_identities(it, refused)
+    sql = ["ALTER PUBLICATION %s SET (publish = '%s')" % (ident(it.options.publication), ", ".join(wanted))]
     return failed(
         "Not published: %s." % ", ".join(missing),
-        "Publish them.",
-        sql=["ALTER PUBLICATION %s SET (publish = '%s')" % (ident(it.options.publication), ", ".join(wanted))],
+        "Publish them.%s" % fixes.words,
+        sql=[] if fixes.unfixable else fixes.sql + sql,
         objects=missing,
     )
 
@@ -226,36 +261,78 @@ def column_lists(it: Subject) -> Outcome:
     """Where they do not, the application's own updates and deletes fail."""
     if not it.publishes_changes:
         return skipped("The publication publishes neither updates nor deletes.")
-    narrow = []
-    for table in it.tables:
-        if table.column_list is None or not table.published:
+    narrow = {}
+    for table in it.written:
+        columns = it.part(table).get("columns")
+        if columns is None or not it.is_published(table):
             continue
-        missing = [column for column in table.key if column not in table.column_list]
+        missing = [column for column in table.key if column not in columns]
         if missing or table.identity == "f":
-            narrow.append((table, missing))
+            narrow[table] = missing
     if not narrow:
         return passed("They do." if any(table.column_list for table in it.tables) else "There are none.")
-    name = ident(it.options.publication)
-    sql = []
-    for table, missing in narrow:
-        columns = " (%s)" % idents([*table.column_list, *missing]) if table.identity != "f" else ""
-        where = " WHERE (%s)" % table.filter if table.filter else ""
-        sql += [
-            "BEGIN",
-            "ALTER PUBLICATION %s DROP TABLE %s" % (name, table.sql),
-            "ALTER PUBLICATION %s ADD TABLE %s%s%s" % (name, table.sql, columns, where),
-            "COMMIT",
-        ]
+    sql, undecided = _widening(it, narrow)
+    remedy = "Publish these columns too."
+    if any(table.identity == "f" for table in narrow):
+        remedy = (
+            "Publish these columns too, and all columns or the primary key alone where the replica identity is FULL."
+        )
+    if undecided:
+        remedy += " Publish all columns, or give a primary key that is published: %s." % listed(undecided)
     return failed(
         "Updates and deletes fail in the application: %s."
         % listed(
-            "%s (%s)" % (table.name, "lacks %s" % listed(missing) if missing else "its replica identity is FULL")
-            for table, missing in narrow
+            "%s (%s%s)"
+            % (
+                table.name,
+                "" if it.governing(table) is table else "of %s: " % it.governing(table).name,
+                "lacks %s" % listed(missing) if missing else "its replica identity is FULL",
+            )
+            for table, missing in narrow.items()
         ),
-        "Publish these columns too.",
+        remedy,
         sql=sql,
-        objects=[table.name for table, _missing in narrow],
+        objects=[table.name for table in narrow],
     )
+
+
+def _widening(it: Subject, narrow: dict[Table, list[str]]) -> tuple[list[str], list[QualifiedName]]:
+    """The statements with which updates go on, and the tables that nobody but the user can decide about.
+
+    A column that is left out may be left out for a reason: no more than the key is published of itself.
+    """
+    missing: dict[Table, list[str]] = {}
+    sql, undecided = [], []
+    for table, columns in narrow.items():
+        governing = it.governing(table)
+        if table.identity != "f":
+            missing.setdefault(governing, []).extend(columns)
+            continue
+        key = primary_key(table)
+        widened = [*it.part(table)["columns"], *key]
+        if key and not publication_conflicts(published_parts(it, table, columns=widened), "d", key):
+            sql.append("ALTER TABLE %s REPLICA IDENTITY DEFAULT" % table.name.sql)
+            missing.setdefault(governing, []).extend(key)
+        else:
+            undecided.append(table.name)
+    for governing, columns in missing.items():
+        added = [column for column in dict.fromkeys(columns) if column not in governing.column_list]
+        if added:
+            # The list first: with it the default identity goes.
+            sql = _republishing(it, governing, [*governing.column_list, *added], governing.filter) + sql
+    return sql, undecided
+
+
+def _republishing(it: Subject, table: Table, columns: list[str] | None, where: str | None) -> list[str]:
+    """The statements that publish a table with another column list or row filter, without a gap."""
+    name = ident(it.options.publication)
+    return [
+        "BEGIN",
+        "ALTER PUBLICATION %s DROP TABLE %s" % (name, table.sql),
+        "ALTER PUBLICATION %s ADD TABLE %s%s%s"
+        % (name, table.sql, " (%s)" % idents(columns) if columns else "", " WHERE (%s)" % where if where else ""),
+        "COMMIT",
+    ]
 
 
 @AREA.check(
@@ -272,27 +349,36 @@ def row_filters_use_key(it: Subject) -> Outcome:
     wrong = _wrong_filters(it)
     if not wrong:
         return passed("They do." if any(table.filter for table in it.tables) else "There are none.")
+    fixes = fix_identities(it, wrong)
+    unfiltered = dict.fromkeys(it.governing(table) for table in wrong if table.name in fixes.unfixable)
+    sql = fixes.sql
+    for table in unfiltered:
+        sql += _republishing(it, table, table.column_list, None)
+    remedy = "Make the whole row the replica identity, or leave the row filter out."
+    if unfiltered:
+        remedy = (
+            "Make the whole row the replica identity, and leave the row filter out where there is a column list: %s."
+            % listed(table.name for table in unfiltered)
+        )
     return failed(
         "Updates and deletes fail in the application: %s."
-        % listed("%s WHERE %s" % (name, condition) for name, condition in wrong.items()),
-        "Make the whole row the replica identity, or leave the row filter out.",
-        sql=["ALTER TABLE %s REPLICA IDENTITY FULL" % name.sql for name in wrong],
-        task={
-            "streamkap.neon.replica_identity": {"tables": [str(name) for name in wrong], "identity": "full"},
-        },
-        objects=wrong,
+        % listed("%s WHERE %s" % (table.name, it.governing(table).filter) for table in wrong),
+        remedy,
+        sql=sql,
+        task=None if unfiltered else fixes.task,
+        objects=[table.name for table in wrong],
     )
 
 
-def _wrong_filters(it: Subject) -> dict[QualifiedName, str]:
-    return {
-        table.name: table.filter
-        for table in it.tables
-        if table.filter
-        and it.publishes_changes
-        and table.identity != "f"
-        and not set(table.filter_columns) <= set(table.key)
-    }
+def _wrong_filters(it: Subject) -> list[Table]:
+    """The tables with rows whose updates fail because of a row filter, their own or that of what they are partitions of."""
+    if not it.publishes_changes:
+        return []
+    return [
+        table
+        for table in it.written
+        if table.identity != "f" and not set(it.part(table).get("filter_columns") or ()) <= set(table.key)
+    ]
 
 
 @AREA.check(
@@ -304,20 +390,13 @@ def _wrong_filters(it: Subject) -> dict[QualifiedName, str]:
 )
 def no_row_filters(it: Subject) -> Outcome:
     """Those that row_filters_use_key finds are not named again."""
-    wrong = _wrong_filters(it)
-    filtered = [table for table in it.tables if table.filter and table.name not in wrong]
+    wrong = {it.governing(table) for table in _wrong_filters(it)}
+    filtered = [table for table in it.tables if table.filter and table not in wrong]
     if not filtered:
         return passed("No other table has a row filter." if wrong else "No table has a row filter.")
-    name = ident(it.options.publication)
     sql = []
     for table in filtered:
-        columns = " (%s)" % idents(table.column_list) if table.column_list else ""
-        sql += [
-            "BEGIN",
-            "ALTER PUBLICATION %s DROP TABLE %s" % (name, table.sql),
-            "ALTER PUBLICATION %s ADD TABLE %s%s" % (name, table.sql, columns),
-            "COMMIT",
-        ]
+        sql += _republishing(it, table, table.column_list, None)
     return failed(
         "Filtered: %s. A snapshot holds the rows that are filtered out."
         % listed("%s WHERE %s" % (table.name, table.filter) for table in filtered),

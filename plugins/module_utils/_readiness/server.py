@@ -188,6 +188,37 @@ def idle_slot_timeout(it: Subject) -> Outcome:
     return passed(found)
 
 
+# Values of settings with which Debezium 3.6 reads wrong values, or ends; measured in tests/debezium. Other values of these, and other
+# settings of formats (DateStyle, TimeZone, client_encoding), make no difference: the driver sets them, or reads them all.
+_DEFAULTS = {"IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "1"}
+
+
+@AREA.check(
+    "value_formats",
+    CRITICAL,
+    "The connector's sessions show values in formats that Debezium reads.",
+    needs=("user_exists",),
+    source="https://www.postgresql.org/docs/current/runtime-config-client.html#RUNTIME-CONFIG-CLIENT-FORMAT",
+)
+def value_formats(it: Subject) -> Outcome:
+    values = {name: it.setting_text(name) for name in _DEFAULTS}
+    harm = {}
+    if values["IntervalStyle"] == "sql_standard":
+        harm["IntervalStyle"] = "intervals arrive as others, '1 day' as 0"
+    if values["bytea_output"] == "escape":
+        harm["bytea_output"] = "the connector ends at the first bytea, or reads others"
+    if int(values["extra_float_digits"]) < 1:
+        harm["extra_float_digits"] = "real and double precision arrive rounded"
+    if not harm:
+        return passed("They do.")
+    return failed(
+        "%s." % listed("%s is %s for the connector: %s" % (name, values[name], words) for name, words in harm.items()),
+        "Set it for the connector's user, and let the connector start again.",
+        sql=[statement for name in harm for statement in it.set_for_connector(name, _DEFAULTS[name])],
+        objects=harm,
+    )
+
+
 @AREA.check(
     "wal_sender_timeout",
     WARNING,

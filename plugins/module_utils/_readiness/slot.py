@@ -18,6 +18,7 @@ AREA = Area("slot")
 _SLOTS = "https://www.postgresql.org/docs/current/view-pg-replication-slots.html"
 
 _IN_USE = "55006"  # object_in_use
+_CANCELLED = "57014"  # query_canceled
 
 # On Neon a slot that nobody reads goes after about 40 hours.
 _NEON_IDLE = 12 * 3600  # seconds
@@ -127,6 +128,24 @@ def slot_complete(it: Subject) -> Outcome:
     )
 
 
+@AREA.check(
+    "slot_of_this_server",
+    CRITICAL,
+    "The slot is the server's own, not a copy of the primary's.",
+    needs=("slot_complete",),
+    source="https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION",
+)
+def slot_of_this_server(it: Subject) -> Outcome:
+    if not (it.server.in_recovery and it.slot["synced"]):
+        return passed("It is.")
+    return failed(
+        "The slot %s is synchronized from the primary, and cannot be read on this standby until it is promoted."
+        % it.options.slot,
+        "Connect to the primary; or choose another name for a slot of the standby's own, here and in Streamkap.",
+        objects=[it.options.slot],
+    )
+
+
 @AREA.check("slot_not_lost", CRITICAL, "The WAL that the slot needs is there.", needs=("slot_complete",), source=_SLOTS)
 def slot_not_lost(it: Subject) -> Outcome:
     slot = it.slot
@@ -155,12 +174,9 @@ def slot_reads_publication(it: Subject) -> Outcome:
         return passed("It was made and altered before.")
     if it.slot["active"]:
         return passed("The slot is being read.")
-    if not it.options.read_slot:
-        return skipped(
-            "The publication was made or altered since. Whether that harms only reading the slot can tell: read_slot was not asked for."
-        )
-    if not it.connector or it.connector.refused or it.connector.unanswered:
-        return skipped("It takes the connector's user to read the slot.")
+    unknown = _unread(it)
+    if unknown:
+        return skipped("%s See slot_publication_known." % unknown)
     answers = it.connector.errors("slot")
     if any(answer["sqlstate"] == _IN_USE for answer in answers):
         return passed("Somebody has begun to read the slot.")
@@ -172,6 +188,40 @@ def slot_reads_publication(it: Subject) -> Outcome:
         "The slot cannot be read: %s." % errors[0].strip(),
         "Stop the connector, make the slot anew, and take a new snapshot of all tables.",
         sql=[_drop(it), _make(it)],
+        objects=[it.options.slot],
+    )
+
+
+def _unread(it: Subject) -> str | None:
+    """Say why nothing tells whether the slot can be read through the publication, or None where something does."""
+    if it.publication["age"] > (it.slot["catalog_age"] or 0) or it.slot["active"]:
+        return None
+    found = "The publication was made or altered since the slot was last read, and only reading the slot tells whether that harms."
+    if not it.options.read_slot:
+        return "%s read_slot is false." % found
+    if not it.connector or it.connector.refused or it.connector.unanswered:
+        return "%s It takes the connector's user, whose side was not seen." % found
+    if any(answer["sqlstate"] == _CANCELLED for answer in it.connector.errors("slot")):
+        return "%s Reading it took longer than statement_timeout." % found
+    return None
+
+
+@AREA.check(
+    "slot_publication_known",
+    CRITICAL,
+    "It is known whether the slot can be read through the publication.",
+    needs=("slot_not_lost", "publication_exists"),
+    source="https://www.postgresql.org/docs/current/logical-replication-publication.html",
+)
+def slot_publication_known(it: Subject) -> Outcome:
+    """After DROP and CREATE of the publication the slot fails at its first change from before."""
+    unknown = _unread(it)
+    if not unknown:
+        return passed("It is.")
+    return failed(
+        unknown,
+        "Look with the connector's password (connector_password) and read_slot, with a longer statement_timeout if need be; or start the "
+        "connector, and look whether it reads. If it cannot, make the slot anew and take a new snapshot of all tables.",
         objects=[it.options.slot],
     )
 

@@ -18,7 +18,7 @@ from .._connection_errors import WRONG_PASSWORD
 from .._engine import Line, OtherSide
 from .._resources._catalog import BY_NAME, Relation
 from .._server import Server
-from .._sql import QualifiedName, ident, relations
+from .._sql import QualifiedName, ident, literal, relations
 from .check import SettingUnknown
 
 LOCKED = "55P03"  # lock_not_available: somebody holds a lock, which says nothing about a right
@@ -88,19 +88,32 @@ class Table(Relation):
     """A relation, and what capturing it takes.
 
     :param key_types: columns of the primary key, with their types, that make poor keys.
+    :param event_key: the columns by which Debezium tells rows apart; ``lost_key`` those of them, with their types, that no event has,
+        ``generated_key`` generated ones, ``loose_key`` those that need not be unique, and ``snapshot_key`` those, with their types, that an
+        incremental snapshot fails at.
+    :param children: the tables that inherit from it in the way that is not partitioning, directly or not.
     :param wanted: whether it is to be captured.
+    :param included: whether it is a partition of one that is, without being named itself.
     :param published: whether it is in the publication by itself, its schema or with all others.
     :param readable: yes, no or not inherited.
     :param row_security: whether row-level security hides rows from the connector.
     :param toasted: whether values of it are stored out of line.
     :param stored: generated columns that are stored, and ``virtual`` those that are not.
-    :param unsupported: columns with types that Debezium leaves out.
+    :param unsupported: columns with types that Debezium leaves out, and ``ending`` those that end its snapshots.
     :param column_list: the published columns, or None for all.
-    :param filter: the row filter, and ``filter_columns`` what it uses.
+    :param filter: the row filter.
+    :param narrow: the publications that publish a part of it; see `narrowing`.
     """
 
     key_types: list[str] = field(default_factory=list)
+    event_key: list[str] = field(default_factory=list)
+    lost_key: list[str] = field(default_factory=list)
+    generated_key: list[str] = field(default_factory=list)
+    loose_key: list[str] = field(default_factory=list)
+    snapshot_key: list[str] = field(default_factory=list)
+    children: list[dict[str, Any]] = field(default_factory=list)
     wanted: bool = True
+    included: bool = False
     published: bool = True
     readable: str = "yes"
     row_security: bool = False
@@ -108,9 +121,10 @@ class Table(Relation):
     stored: list[str] = field(default_factory=list)
     virtual: list[str] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
+    ending: list[str] = field(default_factory=list)
     column_list: list[str] | None = None
     filter: str | None = None
-    filter_columns: list[str] = field(default_factory=list)
+    narrow: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Subject:
@@ -155,17 +169,45 @@ class Subject:
 
         :raises SettingUnknown: where only the administrator's is known.
         """
+        value = self.setting_text(name)
+        return None if value is None else quantity(value)
+
+    def setting_text(self, name: str) -> str | None:
+        """The same as it stands in the server's words."""
         if self.connector and name in self.connector.settings:
-            return quantity(self.connector.settings[name])
-        given = [setting.split("=", 1) for setting in self.seen["role_settings"]]
-        own = [value for key, value in given if key.lower() == name]
+            return self.connector.settings[name]
+        own = [given["value"] for given in self.role_settings(name)]
         server = self.seen["settings"].get(name)
         if not own and name in self.line.session_settings.union(self.seen["own_settings"]):
             raise SettingUnknown(
                 "%s is set for the administrator's role or session alone, and what the connector's user gets is known with "
                 "connector_password only." % name
             )
-        return quantity(own[-1]) if own and server is not None else self.server_setting(name)
+        return own[-1] if own and server is not None else server
+
+    def role_settings(self, name: str) -> list[dict[str, Any]]:
+        """What the connector's user and the database have for a setting of their own; the last one wins."""
+        found = []
+        for given in self.seen["role_settings"]:
+            key, value = given["setting"].split("=", 1)
+            if key.lower() == name.lower():
+                found.append({**given, "value": value})
+        return found
+
+    def set_for_connector(self, name: str, value: str) -> list[str]:
+        """The statements that make this the value of the connector's sessions."""
+        user, database = ident(self.options.user), ident(self.server.database)
+        where = "ALTER ROLE %s IN DATABASE %s" % (user, database)
+        sql = [
+            "%s RESET %s" % (where if given["database"] else "ALTER ROLE %s" % user, name)
+            for given in self.role_settings(name)
+            if given["role"]
+        ]
+        # What is left then is the database's or the server's, which others use too.
+        others = [given["value"] for given in self.role_settings(name) if not given["role"]]
+        if others or not sql or self.seen["settings"].get(name) != value:
+            sql.append("ALTER ROLE %s SET %s = %s" % (user, name, literal(value)))
+        return sql
 
     def server_setting(self, name: str) -> int | None:
         value = self.seen["settings"].get(name)
@@ -192,17 +234,54 @@ class Subject:
         """The connector's own tables."""
         return {name for name in (self.options.signal_table, self.options.heartbeat_table) if name}
 
+    @property
+    def via_root(self) -> bool:
+        """Whether the changes of partitions come under the name of what they are partitions of."""
+        return not self.publication or self.publication["via_root"]
+
     @cached_property
     def captured(self) -> list[Table]:
-        """The tables to be captured; of partitioned ones the root, which stands for its partitions."""
+        """The tables under whose names rows come: of partitioned ones the root, or the partitions."""
         return [
             table
             for table in self.tables
-            if table.wanted
+            if (table.wanted or (table.included and not self.via_root))
             and table.is_permanent_table
             and table.name not in self.own
-            and not any(above.wanted for above in self.lineage(table)[1:])
+            and (
+                not any(above.wanted for above in self.lineage(table)[1:])
+                if self.via_root
+                else table.kind != "p" or not self.has_partitions(table)
+            )
         ]
+
+    @cached_property
+    def _with_partitions(self) -> set[int]:
+        return {table.parent for table in self.tables if table.parent is not None}
+
+    def has_partitions(self, table: Table) -> bool:
+        return table.oid in self._with_partitions
+
+    @cached_property
+    def _partitions(self) -> dict[int, list[Table]]:
+        found: dict[int, list[Table]] = {}
+        for table in self.tables:
+            for above in self.lineage(table)[1:]:
+                found.setdefault(above.oid, []).append(table)
+        return found
+
+    def partitions_of(self, table: Table) -> list[Table]:
+        """Its partitions, their partitions, and so on."""
+        return self._partitions.get(table.oid, [])
+
+    def governing(self, table: Table) -> Table:
+        """The table whose column list and row filter hold for the changes of this one."""
+        published = [member for member in self.lineage(table) if member.published]
+        return published[-1] if published and self.via_root else table
+
+    def part(self, table: Table) -> dict[str, Any]:
+        """The part of a table that the publication publishes; see `narrowing`."""
+        return next((part for part in table.narrow if part["publication"] == self.options.publication), {})
 
     def lineage(self, table: Table) -> list[Table]:
         """The table, the partitioned table that it is a partition of, and so on to the root."""
@@ -222,7 +301,7 @@ class Subject:
             for table in self.tables
             if table.kind == "r"
             and table.persistence == "p"
-            and any(member.wanted or member.published for member in self.lineage(table))
+            and (table.wanted or table.included or any(member.published for member in self.lineage(table)))
         ]
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .._sql import QualifiedName, ident, idents, listed
 from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
+from .remedies import fix_identities, publish_generated_columns, update_refusal
 from .subject import LOCKED, Subject, Table, grants
 
 AREA = Area("tables")
@@ -142,25 +143,20 @@ def replica_identity(it: Subject) -> Outcome:
     """Where it does not and is published, the application's own updates fail."""
     if not it.publishes_changes:
         return skipped("The publication publishes neither updates nor deletes.")
-    lacking = [(table, table.lacks_identity(table.column_list or ())) for table in it.written]
+    lacking = [(table, table.lacks_identity(it.part(table).get("columns") or ())) for table in it.written]
     lacking = [(table, why) for table, why in lacking if why]
     if lacking:
         names = [table.name for table, _why in lacking]
         broken = [table.name for table, _why in lacking if it.is_published(table)]
+        fixes = fix_identities(it, [table for table, _why in lacking])
         found = "Without: %s." % listed("%s (%s)" % (table.name, why) for table, why in lacking)
         if broken:
             found += " The application's updates and deletes fail now in: %s." % listed(broken)
         return failed(
             found,
-            "Give each a primary key, or the whole row as its replica identity; or leave it out.",
-            sql=["ALTER TABLE %s REPLICA IDENTITY FULL" % name.sql for name in names],
-            task={
-                "streamkap.neon.replica_identity": {
-                    "tables": [str(name) for name in names],
-                    "identity": "full",
-                    "only_keyless": True,
-                }
-            },
+            "Give each a primary key, or the whole row as its replica identity; or leave it out.%s" % fixes.words,
+            sql=fixes.sql,
+            task=fixes.task,
             objects=names,
         )
     return passed("%d tables do." % len(it.written))
@@ -178,33 +174,56 @@ def partition_identities(it: Subject) -> Outcome:
         for table in it.written
         if table.parent is not None and table.identity != it.lineage(table)[-1].identity
     ]
-    if mixed:
-        return failed(
-            "Updates and deletes come in different shapes: %s."
-            % listed(
-                "%s has %s, %s has %s" % (leaf.name, _IDENTITIES[leaf.identity], root.name, _IDENTITIES[root.identity])
-                for leaf, root in mixed
-            ),
-            "Give all the same; a new partition takes PostgreSQL's default.",
-            sql=[
-                "ALTER TABLE %s REPLICA IDENTITY %s" % (leaf.name.sql, _IDENTITIES[root.identity])
-                for leaf, root in mixed
-                if root.identity != "i"
-            ],
-            task=_identity_task(mixed),
-            objects=[leaf.name for leaf, _root in mixed],
-        )
-    return passed("None differs.")
+    if not mixed:
+        return passed("None differs.")
+    aligned = _aligned_identities(it, mixed)
+    return failed(
+        "Updates and deletes come in different shapes: %s."
+        % listed(
+            "%s has %s, %s has %s" % (leaf.name, _IDENTITIES[leaf.identity], root.name, _IDENTITIES[root.identity])
+            for leaf, root in mixed
+        ),
+        "Give all the same; a new partition takes PostgreSQL's default."
+        + ("" if len(aligned) == len(mixed) else " Where nothing is said here, no other one fits what is published."),
+        # Without ONLY, which the identity of a partitioned table needs not: it is that of the table alone.
+        sql=dict.fromkeys(
+            "ALTER TABLE %s REPLICA IDENTITY %s" % (table.name.sql, _IDENTITIES[identity])
+            for table, identity in aligned.values()
+        ),
+        task=_identity_task(list(aligned.values())),
+        objects=[leaf.name for leaf, _root in mixed],
+    )
 
 
-def _identity_task(mixed: list[tuple[Table, Table]]) -> dict[str, dict[str, object]] | None:
-    """One task does it when all are to have the same."""
-    identities = {root.identity for _leaf, root in mixed}
-    if len(identities) > 1 or identities == {"i"}:
+def _aligned_identities(it: Subject, mixed: list[tuple[Table, Table]]) -> dict[QualifiedName, tuple[Table, str]]:
+    """For each partition the table that is to have another identity, and which one.
+
+    Mostly the partition gets the partitioned table's. Where updates would fail with that, the partitioned table, whose own identity
+    nothing depends on, gets the partitions'.
+    """
+    aligned: dict[QualifiedName, tuple[Table, str]] = {}
+    unaligned: dict[QualifiedName, list[tuple[Table, Table]]] = {}
+    for leaf, root in mixed:
+        if root.identity in "df" and fix_identities(it, [leaf], prefer=root.identity).identities:
+            aligned[leaf.name] = (leaf, root.identity)
+        else:
+            unaligned.setdefault(root.name, []).append((leaf, root))
+    for pairs in unaligned.values():
+        root = pairs[0][1]
+        identities = {leaf.identity for leaf in it.partitions_of(root) if leaf.kind == "r"}
+        if len(identities) == 1 and identities <= {"d", "f"}:
+            aligned.update((leaf.name, (root, leaf.identity)) for leaf, _root in pairs)
+    return aligned
+
+
+def _identity_task(aligned: list[tuple[Table, str]]) -> dict[str, dict[str, object]] | None:
+    """One task does it when all are to have the same, and no partitioned table is among them, whose partitions would change along."""
+    identities = {identity for _table, identity in aligned}
+    if len(identities) != 1 or any(table.kind == "p" for table, _identity in aligned):
         return None
     return {
         "streamkap.neon.replica_identity": {
-            "tables": [str(leaf.name) for leaf, _root in mixed],
+            "tables": [str(table.name) for table, _identity in aligned],
             "identity": _IDENTITIES[identities.pop()].lower(),
         }
     }
@@ -218,16 +237,23 @@ def _identity_task(mixed: list[tuple[Table, Table]]) -> dict[str, dict[str, obje
 )
 def toasted_values(it: Subject) -> Outcome:
     """Only tables that have such values: a text column alone says nothing."""
-    lacking = [table.name for table in it.written if table.toasted and table.identity != "f"]
+    lacking = [table for table in it.written if table.toasted and table.identity != "f"]
     if lacking:
+        fixes = fix_identities(it, lacking, prefer="f")
+        remedy = "Let Streamkap read them again (its reselect option)"
+        if fixes.identities:
+            remedy += ", or publish whole rows, which writes more WAL"
+        if fixes.unfixable:
+            remedy += ". With whole rows updates would fail in the application: %s" % listed(
+                "%s (%s)" % each for each in fixes.unfixable.items()
+            )
         return failed(
-            "Values stored out of line arrive as a placeholder when an update leaves them alone: %s." % listed(lacking),
-            "Let Streamkap read them again (its reselect option), or publish whole rows, which writes more WAL.",
-            sql=["ALTER TABLE %s REPLICA IDENTITY FULL" % name.sql for name in lacking],
-            task={
-                "streamkap.neon.replica_identity": {"tables": [str(name) for name in lacking], "identity": "full"},
-            },
-            objects=lacking,
+            "Values stored out of line arrive as a placeholder when an update leaves them alone: %s."
+            % listed(table.name for table in lacking),
+            remedy + ".",
+            sql=fixes.sql,
+            task=fixes.task,
+            objects=[table.name for table in lacking],
         )
     return passed("No table with a key only has values stored out of line.")
 
@@ -239,17 +265,30 @@ def toasted_values(it: Subject) -> Outcome:
     source="https://www.postgresql.org/docs/current/sql-createpublication.html",
 )
 def tables_publishable(it: Subject) -> Outcome:
-    left_out = [table for table in it.tables if table.wanted and not table.is_permanent_table]
+    left_out = [table for table in it.tables if (table.wanted or table.included) and not table.is_permanent_table]
     if left_out:
-        unlogged = [table.name for table in left_out if table.kind in "rp" and table.persistence == "u"]
+        unlogged = [table for table in left_out if table.kind in "rp" and table.persistence == "u"]
+        # Permanent, a table is published where its schema is, or what it is a partition of.
+        joining = [table for table in unlogged if table.kind == "r" and _would_be_published(it, table)]
+        fixes = fix_identities(it, [table for table in joining if update_refusal(it, table)])
         return failed(
             "Left out, because PostgreSQL publishes permanent tables only: %s."
             % listed("%s (%s)" % (table.name, _what(table)) for table in left_out),
-            "Exclude them; or make unlogged ones permanent, which writes them anew and locks them meanwhile.",
-            sql=["ALTER TABLE %s SET LOGGED" % name.sql for name in unlogged],
+            "Exclude them; or make unlogged ones permanent, which writes them anew and locks them meanwhile.%s"
+            % fixes.words,
+            sql=fixes.sql
+            + ["ALTER TABLE %s SET LOGGED" % table.name.sql for table in unlogged if table.name not in fixes.unfixable],
             objects=[table.name for table in left_out],
         )
     return passed("There are only permanent tables.")
+
+
+def _would_be_published(it: Subject, table: Table) -> bool:
+    publication = it.publication
+    return bool(publication) and (
+        publication["all_tables"]
+        or any(member.name.schema in publication["schemas"] or member.published for member in it.lineage(table))
+    )
 
 
 def _what(table: Table) -> str:
@@ -270,7 +309,7 @@ def generated_columns(it: Subject) -> Outcome:
         (table, columns)
         for table in it.written
         for columns in [table.virtual + ([] if published else table.stored)]
-        if columns and not set(columns) <= set(table.column_list or ())
+        if columns and not set(columns) <= set(it.part(table).get("columns") or ())
     ]
     if lacking:
         virtual = any(table.virtual for table, _columns in lacking)
@@ -279,30 +318,10 @@ def generated_columns(it: Subject) -> Outcome:
             "In snapshots, but not in changes: %s."
             % listed("%s (%s)" % (table.name, ", ".join(columns)) for table, columns in lacking),
             "Publish stored ones. %s" % remedy if mended and not virtual else remedy,
-            sql=["ALTER PUBLICATION %s SET (publish_generated_columns = stored)" % ident(it.options.publication)]
-            if mended
-            else [],
+            sql=publish_generated_columns(it.options.publication) if mended else [],
             objects=[table.name for table, _columns in lacking],
         )
     return passed("No table has one that is not.")
-
-
-@AREA.check(
-    "key_types",
-    WARNING,
-    "Primary keys are of types that identify a row downstream.",
-    source="https://docs.aws.amazon.com/dms/latest/userguide/CHAP_Tasks.AssessmentReport.PG.html",
-)
-def key_types(it: Subject) -> Outcome:
-    poor = [table for table in it.captured if table.key_types]
-    if poor:
-        return failed(
-            "Binary or document columns in the primary key: %s."
-            % listed("%s (%s)" % (table.name, ", ".join(table.key_types)) for table in poor),
-            "Order snapshots of these tables with a surrogate key, check what the destination makes of the key, or exclude them.",
-            objects=[table.name for table in poor],
-        )
-    return passed("There are no binary or document columns in them.")
 
 
 @AREA.check(
@@ -321,6 +340,25 @@ def column_types(it: Subject) -> Outcome:
             objects=[table.name for table in poor],
         )
     return passed("No type is known to be left out.")
+
+
+@AREA.check(
+    "snapshots_end_well",
+    CRITICAL,
+    "No column ends the connector at a snapshot.",
+    source="https://jdbc.postgresql.org/documentation/callproc/",
+)
+def snapshots_end_well(it: Subject) -> Outcome:
+    """The driver takes the value of a refcursor for the name of a cursor that is open."""
+    ending = [table for table in it.captured if table.ending]
+    if not ending:
+        return passed("There is no refcursor.")
+    return failed(
+        "A snapshot ends with an error at a refcursor that is not NULL: %s."
+        % listed("%s (%s)" % (table.name, ", ".join(table.ending)) for table in ending),
+        "Make the column a text, or exclude the table.",
+        objects=[table.name for table in ending],
+    )
 
 
 @AREA.check(

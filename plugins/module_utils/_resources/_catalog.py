@@ -9,14 +9,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 from .._sql import QualifiedName, array, listed
 
 # Of an index i, the columns that it is over; columns that it merely includes, and expressions, are none.
-_COLUMNS = "JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
+COLUMNS = "JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
 
 # Whether an update or delete finds its row by an index i of a table c. By a deferrable primary key it does not.
 _IDENTIFIES = """i.indisvalid AND i.indimmediate
@@ -25,18 +26,85 @@ _IDENTIFIES = """i.indisvalid AND i.indimmediate
 # The columns by which an update or delete finds its row, of a table c.
 KEY = """
     FROM pg_index i %s
-   WHERE i.indrelid = c.oid AND %s""" % (_COLUMNS, _IDENTIFIES)
+   WHERE i.indrelid = c.oid AND %s""" % (COLUMNS, _IDENTIFIES)
 
 # A table of these columns, and more about the primary key, for all that a query is about, which a CTE names by oid.
 KEYS = """
 keys AS (
   SELECT i.indrelid,
          json_agg(k.attname) FILTER (WHERE %s) AS key,
+         json_agg(k.attname) FILTER (WHERE i.indisprimary AND i.indimmediate AND c.relreplident <> 'd') AS primary_key,
          json_agg(k.attname || ' ' || format_type(k.atttypid, k.atttypmod))
            FILTER (WHERE i.indisprimary AND k.atttypid IN ('bytea'::regtype, 'jsonb'::regtype, 'tsvector'::regtype)) AS poor,
          bool_or(i.indisprimary AND NOT i.indimmediate) AS deferrable
     FROM {of} AS base JOIN pg_class c ON c.oid = base.oid JOIN pg_index i ON i.indrelid = c.oid %s
-   GROUP BY i.indrelid)""" % (_IDENTIFIES, _COLUMNS)
+   GROUP BY i.indrelid)""" % (_IDENTIFIES, COLUMNS)
+
+# The columns by whose values Debezium tells rows apart (JdbcConnection.readTable): the primary key, otherwise the first unique index by
+# name that is over columns, be it a partial one. For all tables that a query is about, which a CTE names by oid.
+EVENT_KEYS = """
+event_keys AS (
+  SELECT DISTINCT ON (i.indrelid) i.indrelid, (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns,
+         i.indpred IS NOT NULL AS partial
+    FROM {of} AS base JOIN pg_index i ON i.indrelid = base.oid JOIN pg_class x ON x.oid = i.indexrelid
+   WHERE i.indisprimary OR i.indisunique AND i.indisvalid AND i.indexprs IS NULL
+   ORDER BY i.indrelid, i.indisprimary DESC, x.relname)"""
+
+# The columns that a row filter {qual} of the table {table} uses. PostgreSQL takes neither system columns nor the whole row there.
+FILTER_COLUMNS = """(SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+                         WHERE a.attrelid = {table} AND a.attnum IN (
+                           SELECT (m[1])::int FROM regexp_matches({qual}::text, ':varattno ([0-9]+)', 'g') AS m))"""
+
+# Whether a publication p holds a table c, by itself, its schema, or with all others; partitions with what they are partitions of.
+_COVERS = """(p.puballtables OR EXISTS (
+                  SELECT FROM pg_class l
+                   WHERE l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))
+                     AND (EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = l.oid){in_schema})))"""
+_IN_SCHEMA = """
+                          OR EXISTS (SELECT FROM pg_publication_namespace s
+                                      WHERE s.pnpubid = p.oid AND s.pnnspid = l.relnamespace)"""
+
+# The publications that publish a table c in part. A partition is published by the list and filter of its topmost published ancestor
+# where the publication publishes via the root, otherwise by its own, as pub_rf_contains_invalid_column and its neighbour in PostgreSQL
+# have it. It is looked for only of tables that may have one, and by LIMIT through indexes, because there may be thousands.
+_NARROWING = """CASE WHEN c.oid IN (
+          WITH RECURSIVE narrowed(oid) AS (
+            SELECT prrelid FROM pg_publication_rel WHERE prattrs IS NOT NULL OR prqual IS NOT NULL
+            UNION SELECT i.inhrelid FROM narrowed JOIN pg_inherits i ON i.inhparent = narrowed.oid
+                                                  JOIN pg_class k ON k.oid = i.inhrelid AND k.relispartition)
+          SELECT oid FROM narrowed){or_generated} THEN (
+        SELECT json_agg(json_strip_nulls(json_build_object(
+                   'publication', p.pubname,
+                   'columns', CASE WHEN g.prattrs IS NOT NULL THEN (
+                       SELECT json_agg(a.attname ORDER BY a.attnum)
+                         FROM pg_attribute a WHERE a.attrelid = g.oid AND a.attnum = ANY (g.prattrs)) END,
+                   'filter_columns', CASE WHEN g.prqual IS NOT NULL THEN {filter_columns} END,
+                   'generated', {generated})) ORDER BY p.pubname)
+          FROM pg_publication p
+          LEFT JOIN LATERAL (
+            SELECT m.oid, r.prattrs, r.prqual
+              FROM (SELECT c.oid, 0::bigint
+                    UNION ALL
+                    SELECT relid, ordinality FROM pg_partition_ancestors(c.oid) WITH ORDINALITY
+                     WHERE p.pubviaroot) AS m(oid, distance)
+              LEFT JOIN LATERAL (
+                SELECT true AS listed, r.prattrs, r.prqual FROM pg_publication_rel r
+                 WHERE r.prpubid = p.oid AND r.prrelid = m.oid LIMIT 1) AS r ON true
+             WHERE r.listed OR EXISTS (
+                     SELECT FROM pg_publication_namespace s
+                      WHERE s.pnpubid = p.oid AND s.pnnspid = (SELECT l.relnamespace FROM pg_class l WHERE l.oid = m.oid))
+             ORDER BY m.distance DESC LIMIT 1) AS g ON true
+         WHERE (p.pubupdate OR p.pubdelete{also})
+           AND {covers} AND (g.prattrs IS NOT NULL OR g.prqual IS NOT NULL OR {generated} IS NOT NULL)) END"""
+
+# From PostgreSQL 18 on updates fail when a generated column of the replica identity is not published.
+_HAS_GENERATED = """
+              OR c.oid IN (SELECT a.attrelid FROM pg_attribute a WHERE a.attgenerated <> '' AND NOT a.attisdropped)"""
+_GENERATED = """(
+                       SELECT json_agg(a.attname ORDER BY a.attnum)
+                         FROM pg_attribute a
+                        WHERE a.attrelid = c.oid AND NOT a.attisdropped
+                          AND (a.attgenerated = 'v' OR a.attgenerated = 's' AND p.pubgencols <> 's'))"""
 
 # What belongs to an extension, which is the extension's business.
 OF_EXTENSION = "SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'"
@@ -72,6 +140,7 @@ class Relation:
     :param inherited: whether other tables may inherit from it, in the way that is not partitioning.
     :param identity: pg_class.relreplident.
     :param key: the columns of the index that is the replica identity.
+    :param primary_key: where that is another one, the columns of the primary key, unless it is deferrable.
     :param unpublished: generated columns of the replica identity that are not published.
     :param columns: attgenerated by name, for a table that a column list is wanted for.
     """
@@ -87,6 +156,7 @@ class Relation:
     of_extension: bool = False
     identity: str = "d"
     key: list[str] = field(default_factory=list)
+    primary_key: list[str] = field(default_factory=list)
     deferrable: bool = False
     unpublished: list[str] = field(default_factory=list)
     columns: dict[str, str] | None = None
@@ -132,6 +202,54 @@ def trusted(*owners: str) -> str:
 def names_not_matched(names: Iterable[str]) -> list[str]:
     """The tables that Debezium's include list does not match by their names as they stand (Strings.setOfRegex, Predicates.includes)."""
     return [name for name in names if _NOT_LITERAL.search(name)]
+
+
+def covers(version: int) -> str:
+    """An expression for whether a publication p holds a table c."""
+    return _COVERS.format(in_schema=_IN_SCHEMA if version >= 150000 else "")
+
+
+def narrowing(version: int, also: str = "") -> str:
+    """An expression for the publications of a table c that publish a part of it, each with that part.
+
+    :param also: SQL that adds publications p of neither updates nor deletes.
+    """
+    if version < 150000:
+        # A publication holds whole tables only.
+        return "NULL::json"
+    return _NARROWING.format(
+        covers=covers(version),
+        filter_columns=FILTER_COLUMNS.format(qual="g.prqual", table="g.oid"),
+        generated=_GENERATED if version >= 180000 else "NULL::json",
+        or_generated=_HAS_GENERATED if version >= 180000 else "",
+        also=also,
+    )
+
+
+def publication_conflicts(narrow: Iterable[dict[str, Any]], identity: str, key: Collection[str]) -> list[str]:
+    """Why PostgreSQL would refuse the updates of a table that is no partitioned one, in words.
+
+    :param narrow: what `narrowing` has found.
+    :param identity: pg_class.relreplident as it is, or as it is to be.
+    :param key: the columns of the index that it is, if it is one.
+    """
+    conflicts = []
+    for part in narrow:
+        publication, columns = part["publication"], part.get("columns")
+        hidden = [column for column in part.get("generated") or [] if column not in (columns or [])]
+        if identity == "f":
+            if columns is not None:
+                conflicts.append("the publication %s has a column list for it" % publication)
+            if hidden:
+                conflicts.append("the publication %s lacks its generated column %s" % (publication, listed(hidden)))
+            continue
+        omitted = [column for column in key if column in hidden or (columns is not None and column not in columns)]
+        if omitted:
+            conflicts.append("the publication %s lacks %s" % (publication, listed(omitted)))
+        used = [column for column in part.get("filter_columns") or [] if column not in key]
+        if used:
+            conflicts.append("the row filter of the publication %s uses %s" % (publication, listed(used)))
+    return conflicts
 
 
 def pairs(names: Iterable[QualifiedName]) -> str:

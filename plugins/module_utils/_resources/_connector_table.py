@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from .._engine import Logins, Plan
@@ -34,6 +34,8 @@ WITH n AS (SELECT * FROM pg_namespace WHERE nspname = {schema}),
               SELECT d.refobjid FROM t JOIN pg_attrdef f ON f.adrelid = t.oid
                 JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass))
 SELECT json_build_object(
+  'taken', (SELECT coalesce(json_agg(c.relname), '[]')
+              FROM pg_class c JOIN n ON n.oid = c.relnamespace WHERE c.relname = ANY ({sequences})),
   'roles', (SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles WHERE rolname = ANY ({roles})),
   'may_create_schema', has_database_privilege(current_database(), 'CREATE'),
   'schema', (SELECT json_build_object(
@@ -141,9 +143,17 @@ class ConnectorTable(ABC):
     def create(self) -> str:
         """The statement that makes the table."""
 
-    def created_sequences(self) -> list[QualifiedName]:
-        """The sequences that the statement makes along."""
+    def sequence_names(self) -> list[str]:
+        """The names of which the sequence that the statement creates along gets the first that is free."""
         return []
+
+    def created_sequences(self, taken: Collection[str]) -> list[QualifiedName]:
+        """The sequences that the statement creates along.
+
+        :param taken: names of relations that the schema has.
+        """
+        free = [name for name in self.sequence_names() if name not in taken]
+        return [QualifiedName(self.table.schema, name) for name in free[:1]]
 
     def first_row(self) -> str | None:
         """The statement for a table that must not be empty."""
@@ -172,6 +182,7 @@ class ConnectorTable(ABC):
             comment=literal(SCHEMA_COMMENT),
             roles=array(self.grant_to),
             gone=array(self.gone),
+            sequences=array(self.sequence_names()),
             schema_grants=_GRANTS.format(acl="n.nspacl", kind="n", owner="n.nspowner"),
             table_grants=_GRANTS.format(acl="t.relacl", kind="r", owner="t.relowner"),
             sequence_grants=_GRANTS.format(acl="s.relacl", kind="s", owner="s.relowner"),
@@ -265,7 +276,7 @@ class ConnectorTable(ABC):
             for sequence in table["sequences"]:
                 yield _Target("SEQUENCE", QualifiedName(sequence["schema"], sequence["name"]).sql, ["USAGE"], sequence)
         else:
-            for name in self.created_sequences():
+            for name in self.created_sequences(seen["taken"]):
                 yield _Target("SEQUENCE", name.sql, ["USAGE"], None)
 
     def _plan_grants(self, plan: Plan, target: _Target, server: Server) -> None:

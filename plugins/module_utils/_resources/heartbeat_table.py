@@ -12,10 +12,11 @@ Streamkap's documentation (https://docs.streamkap.com, PostgreSQL Heartbeats).
 
 from __future__ import annotations
 
-from .._sql import MAX_NAME_BYTES, QualifiedName
+from .._sql import MAX_NAME_BYTES
 from ._connector_table import Column, ConnectorTable
 
 _SEQUENCE_SUFFIX = "_id_seq"
+_MOST_SEQUENCES = 100  # that tables of this name have left
 
 
 class HeartbeatTable(ConnectorTable):
@@ -34,11 +35,17 @@ class HeartbeatTable(ConnectorTable):
             % self.table.sql
         )
 
-    def created_sequences(self) -> list[QualifiedName]:
-        """A serial column's sequence is called after the table, cut by PostgreSQL so that the whole fits."""
-        room = MAX_NAME_BYTES - len(_SEQUENCE_SUFFIX)
-        stem = self.table.name.encode("utf-8")[:room].decode("utf-8", "ignore")
-        return [QualifiedName(self.table.schema, stem + _SEQUENCE_SUFFIX)]
+    def sequence_names(self) -> list[str]:
+        """A serial column's sequence is called after the table, cut by PostgreSQL so that the whole fits, with a number if need be.
+
+        A table that was renamed leaves the name to its sequence.
+        """
+        names = []
+        for number in ["", *range(1, _MOST_SEQUENCES)]:
+            suffix = "%s%s" % (_SEQUENCE_SUFFIX, number)
+            stem = self.table.name.encode("utf-8")[: MAX_NAME_BYTES - len(suffix)].decode("utf-8", "ignore")
+            names.append(stem + suffix)
+        return names
 
     def first_row(self) -> str:
         return "INSERT INTO %s (text) VALUES ('test_heartbeat')" % self.table.sql

@@ -22,6 +22,7 @@ from .._sql import QualifiedName, listed
 from ._catalog import names_not_matched
 from .grant import Grant
 from .heartbeat_table import HeartbeatTable
+from .partition_grant import PartitionGrant
 from .publication import Publication, with_full_identity
 from .replica_identity import ReplicaIdentity
 from .role import Role
@@ -106,6 +107,8 @@ class Prerequisites(Stages):
             )
         if tables:
             before["privileges_on_tables"] = _grant(**privileges, tables=tables)
+        if not publish_via_partition_root:
+            before["privileges_on_partitions"] = PartitionGrant(connector_role, schemas, tables, exclude_tables)
         own = {"signal_table": SignalTable(signal_schema, _SIGNAL_TABLE, [connector_role], "present")}
         if heartbeat:
             own["heartbeat_table"] = HeartbeatTable(signal_schema, _HEARTBEAT_TABLE, [connector_role], "present")
@@ -139,7 +142,10 @@ class Prerequisites(Stages):
         self._check_own_role(server)
         identities = self.parts.get("replica_identities")
         if identities:
-            becoming = identities.plan(seen["replica_identities"], server, logins).after
+            try:
+                becoming = identities.plan(seen["replica_identities"], server, logins).after
+            except Failure:
+                becoming = {}  # It is told with all other failures.
             full = [table for tables in becoming.values() for table in tables]
             published = with_full_identity(seen["published"]["publication"], full)
             seen = {**seen, "published": {"publication": published}}

@@ -14,16 +14,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from .._engine import Logins, Plan
-from .._errors import Failure
+from .._errors import Failure, combine_failures
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, idents, listed, literal, portions
 from . import _row_filter
-from ._catalog import BY_NAME, KEY, KEYS, OF_EXTENSION, UNPUBLISHED, UNPUBLISHED_IN_FULL, Relation, pairs
+from ._catalog import (
+    BY_NAME,
+    FILTER_COLUMNS,
+    KEY,
+    KEYS,
+    OF_EXTENSION,
+    UNPUBLISHED,
+    UNPUBLISHED_IN_FULL,
+    Relation,
+    pairs,
+    publication_conflicts,
+)
 
 # As PostgreSQL orders them, and all of them is its default.
 _ACTIONS = ("insert", "update", "delete", "truncate")
@@ -72,6 +83,7 @@ SELECT json_build_object(
       'tables', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
                      'relation', m.prrelid::bigint,
                      'columns', {published_columns},
+                     'filter_columns', {filter_columns},
                      'where', {published_where}))), '[]') FROM m)) FROM p),
   'may_create', has_database_privilege(current_database(), 'CREATE'),
   'schemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname = ANY ({schemas})),
@@ -118,6 +130,7 @@ _PUBLISHED_SINCE_15 = {
                          SELECT json_agg(a.attname ORDER BY a.attnum)
                            FROM pg_attribute a WHERE a.attrelid = m.prrelid AND a.attnum = ANY (m.prattrs)) END""",
     "published_where": "pg_get_expr(m.prqual, m.prrelid)",
+    "filter_columns": FILTER_COLUMNS.format(qual="m.prqual", table="m.prrelid"),
 }
 
 # PostgreSQL keeps a row filter as a parse tree and shows it in words of its own, so texts cannot be compared. But it plans
@@ -193,11 +206,13 @@ class _Table:
 
     :param columns: in PostgreSQL's order where it is published already; None is all columns, those to come too.
     :param where: the row filter without the outer brackets.
+    :param filter_columns: what it uses, where it is published already.
     """
 
     name: QualifiedName
     columns: tuple[str, ...] | None = None
     where: str | None = None
+    filter_columns: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def condition(self) -> str:
@@ -271,6 +286,7 @@ class _Catalog:
                 self.by_oid[table["relation"]].name,
                 tuple(table["columns"]) if table.get("columns") else None,
                 table.get("where"),
+                tuple(table.get("filter_columns") or ()),
             )
             for table in row["tables"]
         ]
@@ -380,6 +396,7 @@ class Publication:
             "published_schemas": "'[]'::json",
             "published_columns": "NULL",
             "published_where": "NULL",
+            "filter_columns": "NULL",
             "unpublished": "NULL",
             "unpublished_in_full": "NULL",
         }
@@ -428,10 +445,13 @@ class Publication:
         if current and current.all_tables != self.all_tables:
             raise self._other_kind(current)
         plan = Plan()
-        target = self._target(catalog, server, plan)
+        failures: list[Failure] = []
+        target = self._target(catalog, server, plan, failures)
         if self.owner and not seen["owner"]:
             plan.missing.append("The role %s, which is to own the publication, does not exist." % self.owner)
-        self._check_rights(target, catalog, seen, server)
+        failures += self._check_rights(target, catalog, seen, server)
+        if failures:
+            raise combine_failures(failures)
         plan.before = self._shown(current) if current else {}
         plan.after = self._shown(target)
         plan.statements = list(self._statements(target, catalog, server))
@@ -553,8 +573,8 @@ class Publication:
             "both modules), make both again, and take a new snapshot.",
         )
 
-    def _target(self, catalog: _Catalog, server: Server, plan: Plan) -> _Published:
-        """What the publication is to be; adds to the plan what is missing and what to know."""
+    def _target(self, catalog: _Catalog, server: Server, plan: Plan, failures: list[Failure]) -> _Published:
+        """What the publication is to be; adds to the plan what is missing and what to know, and to the failures what cannot be."""
         standing = catalog.publication or _Published(server.user, self.all_tables, frozenset(), {}, _ACTIONS, False)
         target = replace(
             standing,
@@ -565,9 +585,9 @@ class Publication:
             via_root=standing.via_root if self.via_root is None else self.via_root,
         )
         plan.missing += [catalog.absence(name, "tables") for name in self.tables if name not in catalog.by_name]
-        self._check_tables(target, catalog, server)
+        failures += self._check_tables(target, catalog, server)
         self._warn_of_unlogged(target, catalog, plan)
-        target = self._with_identities(target, catalog, plan)
+        target = self._with_identities(target, catalog, plan, failures)
         if not (self.all_tables or target.schemas or target.tables):
             plan.missing.append(
                 "The publication %s would publish no table: nothing of what is named is there and may be published."
@@ -579,7 +599,40 @@ class Publication:
         }
         if self.exclusive:
             return replace(target, tables=tables)
-        return replace(target, schemas=target.schemas | standing.schemas, tables={**standing.tables, **tables})
+        merged = replace(target, schemas=target.schemas | standing.schemas, tables={**standing.tables, **tables})
+        failures += self._check_standing_tables(standing, target, merged, catalog)
+        return merged
+
+    def _check_standing_tables(
+        self, standing: _Published, target: _Published, merged: _Published, catalog: _Catalog
+    ) -> Iterator[Failure]:
+        """Yield a failure for tables that stay published, and whose updates would fail by what else changes."""
+        changes = {"update", "delete"}
+        added = changes & set(merged.publish) - set(standing.publish)
+        if not added and (standing.via_root == merged.via_root or not changes & set(merged.publish)):
+            return
+        broken = []
+        for relation in catalog.relations:
+            covering = self._covering(relation, merged, catalog)
+            is_leaf = relation.kind == "r" and relation.persistence == "p"
+            if not is_leaf or not covering or self._covering(relation, target, catalog):
+                continue
+            governing = covering[-1] if merged.via_root else relation
+            table = merged.tables.get(governing.name, _Table(governing.name))
+            part: dict[str, Any] = {"publication": self.name, "filter_columns": table.filter_columns}
+            if table.columns is not None:
+                part["columns"] = table.columns
+            why = [relation.lacks_identity(table.columns or ())]
+            why += publication_conflicts([part], relation.identity, relation.key)
+            if any(why):
+                broken.append("%s (%s)" % (relation.name, next(filter(None, why))))
+        if broken:
+            yield Failure(
+                "Published like this, updates and deletes fail in the application, in tables that are published already: %s."
+                % listed(broken),
+                hint="Give each a primary key or a replica identity that fits (streamkap.neon.replica_identity), take them out first, or "
+                "leave publish and publish_via_partition_root as they are.",
+            )
 
     def _tables_of_schemas(self, catalog: _Catalog) -> dict[QualifiedName, _Table]:
         """The tables of tables_from_schemas; of partitioned ones the root, which stands for its partitions."""
@@ -609,11 +662,11 @@ class Publication:
         in_schema = relation.name.schema in self.tables_from_schemas
         return in_schema and relation.is_permanent_table and not relation.of_extension
 
-    def _check_tables(self, target: _Published, catalog: _Catalog, server: Server) -> None:
-        """Fail for named tables that cannot be published as they are to be."""
+    def _check_tables(self, target: _Published, catalog: _Catalog, server: Server) -> Iterator[Failure]:
+        """Yield a failure for named tables that cannot be published as they are to be."""
         wrong = [misfit for table in self.tables.values() for misfit in self._misfits(table, target, catalog, server)]
         if wrong:
-            raise Failure(
+            yield Failure(
                 "Not everything can be published as named. %s" % " ".join(wrong),
                 hint="Only permanent tables can be published, and a row filter is one SQL expression over the table's columns, of types, "
                 "operators and immutable functions that are PostgreSQL's own.",
@@ -653,7 +706,9 @@ class Publication:
             ):
                 yield "The row filter of %s is refused: %s." % (table.name, refusal)
 
-    def _with_identities(self, target: _Published, catalog: _Catalog, plan: Plan) -> _Published:
+    def _with_identities(
+        self, target: _Published, catalog: _Catalog, plan: Plan, failures: list[Failure]
+    ) -> _Published:
         """The target without the tables that are to be skipped.
 
         PostgreSQL refuses to update or delete a row of a table unless its replica identity is there and published, and
@@ -677,15 +732,19 @@ class Publication:
             else:
                 narrow += _narrowness(table, governing, relation, catalog)
         if narrow:
-            raise Failure(
-                "Published like this, updates and deletes fail in the application. %s"
-                % " ".join(dict.fromkeys(narrow)),
-                hint="Publish more columns, filter by columns of the replica identity, change that "
-                "(streamkap.neon.replica_identity), or leave update and delete out of publish.",
+            failures.append(
+                Failure(
+                    "Published like this, updates and deletes fail in the application. %s"
+                    % " ".join(dict.fromkeys(narrow)),
+                    hint="Publish more columns, filter by columns of the replica identity, change that "
+                    "(streamkap.neon.replica_identity), or leave update and delete out of publish.",
+                )
             )
-        return self._without_keyless(target, keyless, plan) if keyless else target
+        return self._without_keyless(target, keyless, plan, failures) if keyless else target
 
-    def _without_keyless(self, target: _Published, keyless: list[_Keyless], plan: Plan) -> _Published:
+    def _without_keyless(
+        self, target: _Published, keyless: list[_Keyless], plan: Plan, failures: list[Failure]
+    ) -> _Published:
         """What keyless_tables says about tables whose updates would fail."""
         failing = "updates and deletes would fail in the application once these tables are published"
         if self.keyless_tables == "include":
@@ -704,16 +763,19 @@ class Publication:
             if self.keyless_tables == "skip":
                 option = "all_tables" if self.all_tables else "schemas"
                 problem = "keyless_tables: skip can leave no table out of %s: %s." % (option, listed(wholesale))
-            raise Failure(
-                problem,
-                hint=" ".join(
-                    [
-                        *_identity_remedies(keyless, self.name),
-                        "%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip.",
-                    ]
-                ),
-                keyless_tables=[str(table.relation.name) for table in keyless],
+            failures.append(
+                Failure(
+                    problem,
+                    hint=" ".join(
+                        [
+                            *_identity_remedies(keyless, self.name),
+                            "%s." % _FROM_TABLES if wholesale else "Or leave them out with keyless_tables: skip.",
+                        ]
+                    ),
+                    keyless_tables=[str(table.relation.name) for table in keyless],
+                )
             )
+            return target
         plan.warnings.append("Left out, because %s: %s." % (failing, listed(keyless)))
         skipped = {member.name for table in keyless for member in table.covering}
         return replace(target, tables={name: table for name, table in target.tables.items() if name not in skipped})
@@ -740,11 +802,11 @@ class Publication:
         if left_out:
             plan.warnings.append("Unlogged tables cannot be published and are left out: %s." % listed(left_out))
 
-    def _check_rights(self, target: _Published, catalog: _Catalog, seen: Any, server: Server) -> None:
-        """Fail for what PostgreSQL would refuse the current role, all at once."""
+    def _check_rights(self, target: _Published, catalog: _Catalog, seen: Any, server: Server) -> Iterator[Failure]:
+        """Yield a failure for what PostgreSQL would refuse the current role, all at once."""
         refusals = [] if server.superuser else list(self._refusals(target, catalog, seen, server))
         if refusals:
-            raise Failure(
+            yield Failure(
                 "The current role %s may not do this. %s" % (server.user, " ".join(why for why, _remedy in refusals)),
                 hint=" ".join(dict.fromkeys(remedy for _why, remedy in refusals)),
             )

@@ -16,7 +16,7 @@ from typing import Any
 
 from .._engine import Line, OtherSide
 from .._errors import Failure
-from .._readiness import connection, connector_tables, look, publication, server, slot, tables, user
+from .._readiness import connection, connector_tables, keys, look, publication, server, slot, user
 from .._readiness.check import CRITICAL, FAIL, INFO, PASS, SKIPPED, WARNING, Check, Outcome
 from .._readiness.subject import Options, Subject, Table
 from .._server import Server
@@ -28,7 +28,7 @@ AREAS = (
     connection.AREA,
     server.AREA,
     user.AREA,
-    tables.AREA,
+    keys.AREA,
     publication.AREA,
     slot.AREA,
     connector_tables.SIGNAL,
@@ -139,15 +139,27 @@ class Readiness:
     def connector_look(self, version: int, seen: Any) -> list[str]:
         asked = self.options
         # What is as it mostly is stands in no row: to be captured, readable, and no more than a table.
+        via_root = not seen["publication"] or seen["publication"]["via_root"]
         readable = [
             row
             for row in seen["tables"]
-            if row.keys().isdisjoint(("wanted", "readable")) and row.get("kind", "r") in "rp"
+            if ("wanted" not in row or (row.get("included") and not via_root))
+            and "readable" not in row
+            and row.get("kind", "r") in "rp"
         ]
         plain = [row["oid"] for row in readable if row.keys().isdisjoint(_COMPOSED)]
         composed = [row for row in readable if not row.keys().isdisjoint(_COMPOSED)]
         slot = seen["slot"] and seen["slot"]["slot"]
-        peek = asked.read_slot and asked.publication and slot and not slot["active"] and slot["plugin"] == "pgoutput"
+        peek = (
+            asked.read_slot
+            and asked.publication
+            and slot
+            and not slot["active"]
+            and slot["plugin"] == "pgoutput"
+            and seen["publication"]
+            # What the catalogs tell by themselves is not asked of the slot.
+            and seen["publication"]["age"] <= (seen["slot_more"]["catalog_age"] or 0)
+        )
         return look.connectors(
             version,
             plain,
@@ -233,7 +245,7 @@ def _captured(subject: Subject, failures: list[dict[str, Any]]) -> list[str]:
 
 
 def _is_shown(table: Table, subject: Subject) -> bool:
-    return table.wanted and table.name not in subject.own
+    return (table.wanted or (table.included and not subject.via_root)) and table.name not in subject.own
 
 
 def _publication(subject: Subject) -> dict[str, Any] | None:

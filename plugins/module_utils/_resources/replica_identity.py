@@ -18,6 +18,7 @@ from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, ident, listed, literal
+from ._catalog import COLUMNS, covers, narrowing, publication_conflicts
 
 _IDENTITIES = {"d": "default", "f": "full", "n": "nothing", "i": "index"}
 _LETTERS = {identity: letter for letter, identity in _IDENTITIES.items()}
@@ -56,9 +57,14 @@ SELECT json_build_object(
       'index', (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
                  WHERE i.indrelid = c.oid AND i.indisreplident),
       'has_key', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate),
+      'primary_key', CASE WHEN narrow.found IS NOT NULL THEN {primary_key} END,
+      'index_key', CASE WHEN narrow.found IS NOT NULL THEN {index_key} END,
+      'leaf', c.relkind = 'r',
+      'narrow', narrow.found,
       'published', c.relpersistence = 'p' AND {published},
       'indexes', {indexes})), '[]')
-    FROM meant JOIN pg_class c ON c.oid = meant.oid JOIN pg_namespace n ON n.oid = c.relnamespace))"""
+    FROM meant JOIN pg_class c ON c.oid = meant.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+   CROSS JOIN LATERAL (SELECT {narrow} AS found) AS narrow))"""
 
 # The indexes of partitions have names of their own, and belong to the one of the partitioned table.
 _INDEXES = """(
@@ -70,21 +76,17 @@ _INDEXES = """(
                           AND (tn.nspname, t.relname, ax.relname) = ({schema}, {table}, {index})),
                    'unique', i.indisunique, 'partial', i.indpred IS NOT NULL, 'deferrable', NOT i.indimmediate,
                    'valid', i.indisvalid, 'expression', 0 = ANY (i.indkey),
+                   'columns', (SELECT json_agg(k.attname ORDER BY k.attnum) FROM pg_attribute k
+                                WHERE k.attrelid = c.oid AND k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])),
                    'nullable', EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attnotnull
                                           AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))), '{{}}')
           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)"""
 
-# Whether somebody is told of this table's updates or deletes: then each needs to say which row it is about.
-_PUBLISHED = """EXISTS (
-        SELECT FROM pg_publication p
-         WHERE (p.pubupdate OR p.pubdelete)
-           AND (p.puballtables OR EXISTS (
-                  SELECT FROM pg_class l
-                   WHERE l.oid IN (SELECT c.oid UNION ALL SELECT relid FROM pg_partition_ancestors(c.oid))
-                     AND (EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = l.oid){in_schema}))))"""
-_IN_SCHEMA = """
-                          OR EXISTS (SELECT FROM pg_publication_namespace s
-                                      WHERE s.pnpubid = p.oid AND s.pnnspid = l.relnamespace)"""
+_PUBLISHED = "EXISTS (SELECT FROM pg_publication p WHERE (p.pubupdate OR p.pubdelete) AND {covers})"
+
+# The columns of an index i.
+_INDEX_COLUMNS = """(
+          SELECT json_agg(k.attname ORDER BY k.attnum) FROM pg_index i {columns} WHERE i.indrelid = c.oid AND {which})"""
 
 _INDEX_RULES = {
     "unique": (False, "it is not unique"),
@@ -143,7 +145,10 @@ class ReplicaIdentity:
 
     def look(self, version: int) -> str:
         return _LOOK.format(
-            published=_PUBLISHED.format(in_schema=_IN_SCHEMA if version >= 150000 else ""),
+            published=_PUBLISHED.format(covers=covers(version)),
+            narrow=narrowing(version),
+            primary_key=_INDEX_COLUMNS.format(columns=COLUMNS, which="i.indisprimary"),
+            index_key=_INDEX_COLUMNS.format(columns=COLUMNS, which="i.indisreplident"),
             table_schemas=array(name.schema for name in self.tables),
             table_names=array(name.name for name in self.tables),
             excluded_schemas=array(name.schema for name in self.excluded),
@@ -164,6 +169,7 @@ class ReplicaIdentity:
         self._check_owners(due, server)
         self._check_updates_go_on(due)
         return Plan(
+            warnings=self._warnings(due),
             statements=[
                 Statement(
                     "ALTER TABLE ONLY %s REPLICA IDENTITY %s" % (name.sql, self._clause(row)),
@@ -260,6 +266,40 @@ class ReplicaIdentity:
                 % listed(stopped),
                 hint="Take the tables out of the publication first, or give them a primary key.",
             )
+        refused = {name: conflicts for name, row in due.items() for conflicts in [self._conflicts(row)] if conflicts}
+        broken = [
+            "%s (%s)" % (name, "; ".join(conflicts))
+            for name, conflicts in refused.items()
+            if not _current_conflicts(due[name])
+        ]
+        if broken:
+            raise Failure(
+                "With the replica identity %s updates and deletes would fail in the application: %s."
+                % (self.identity, listed(broken)),
+                hint="Change the publication first (streamkap.neon.publication): publish all columns or all rows of the table, or, on "
+                "PostgreSQL 18, its stored generated columns (publish_generated_columns = stored); or leave the table out here.",
+            )
+
+    def _conflicts(self, row: dict[str, Any]) -> list[str]:
+        """Why PostgreSQL would refuse updates of the table once it has the desired identity."""
+        letter, index = self._desired(row)
+        key = row["indexes"][index]["columns"] if index else row.get("primary_key")
+        return _conflicts(row, letter, key)
+
+    def _warnings(self, due: dict[QualifiedName, dict[str, Any]]) -> list[str]:
+        """Tables whose updates fail already, and do so with the desired identity too."""
+        failing = [
+            "%s (%s)" % (name, "; ".join(conflicts))
+            for name, row in due.items()
+            for conflicts in [self._conflicts(row)]
+            if conflicts
+        ]
+        if not failing:
+            return []
+        return [
+            "Updates and deletes go on failing in the application until the publication is changed: %s."
+            % listed(failing)
+        ]
 
     def _check_index(self, chosen: dict[QualifiedName, dict[str, Any]]) -> None:
         (name,) = self.tables
@@ -293,6 +333,18 @@ def _tells_rows(identity: str, index: str | None, has_key: bool) -> bool:
         return has_key
     # The index can be dropped, and the letter stays.
     return identity == "f" or (identity == "i" and index is not None)
+
+
+def _conflicts(row: dict[str, Any], identity: str, key: list[str] | None) -> list[str]:
+    """Of a partitioned table the identities of the partitions count."""
+    return publication_conflicts(row.get("narrow") or [], identity, key or []) if row.get("leaf", True) else []
+
+
+def _current_conflicts(row: dict[str, Any]) -> list[str]:
+    """Why PostgreSQL refuses updates of the table now."""
+    if not _tells_rows(row["identity"], row["index"], row["has_key"]):
+        return ["it says not which row is meant"]
+    return _conflicts(row, row["identity"], row.get("primary_key" if row["identity"] == "d" else "index_key"))
 
 
 def _shown(identity: str, index: str | None) -> str:

@@ -25,7 +25,8 @@ from .._engine import Logins, Plan
 from .._errors import Failure
 from .._server import Server
 from .._sql import QualifiedName, Statement, array, check_name, guarded, listed, literal
-from ._catalog import pairs, trusted
+from . import _types as types
+from ._catalog import EVENT_KEYS, pairs, trusted
 from .signal_table import SignalTable
 
 # What each type takes besides the id.
@@ -41,6 +42,8 @@ _KINDS = {"S": "a sequence", "f": "a foreign table", "m": "a materialized view",
 
 # What a table holds that signal_table makes, for when it is not there yet.
 _LENGTHS = {"id": 255, "data": 2000}
+
+_BREAKING = "At a key of such a type Debezium breaks off all incremental snapshots of the signal, or ends"
 
 # A table is in a publication by itself, by its schema, by all tables, or because a table that it is a partition of is.
 # What it then is captured as, `covering`, is the topmost of these if the publication publishes via the root.
@@ -67,7 +70,9 @@ covering AS (
      AND (EXISTS (SELECT FROM p WHERE p.puballtables) AND c.oid >= 16384
           OR c.oid IN (SELECT r.prrelid FROM p JOIN pg_publication_rel r ON r.prpubid = p.oid)
           OR c.relnamespace IN ({published_schemas}))
-   ORDER BY up.member, up.distance DESC)
+   ORDER BY up.member, up.distance DESC),
+{event_keys},
+{domains}
 SELECT json_build_object(
   'signal_table', ({signal_table}),
   'may_use', (SELECT has_schema_privilege(s.relnamespace, 'USAGE') AND has_table_privilege(s.oid, 'SELECT')
@@ -88,6 +93,13 @@ SELECT json_build_object(
           SELECT FROM pg_index i
            WHERE i.indrelid = c.oid AND (i.indisprimary
               OR i.indisunique AND i.indisvalid AND i.indexprs IS NULL AND i.indpred IS NULL)),
+      'breaking_key', (
+          SELECT json_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
+            FROM event_keys JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (event_keys.columns) {types}
+           WHERE event_keys.indrelid = c.oid AND {breaks_snapshots}),
+      'breaking_surrogate', (
+          SELECT format_type(s.atttypid, s.atttypmod) FROM (SELECT a.*) AS s CROSS JOIN LATERAL (SELECT s.*) AS a {types}
+           WHERE {breaks_snapshots}),
       'has_surrogate', a.attnum IS NOT NULL,
       'surrogate_unique', EXISTS (
           SELECT FROM pg_index i
@@ -189,7 +201,9 @@ class _Table:
     :param kind: pg_class.relkind.
     :param covering: the topmost table by which it is in the publication, itself or one that it is a partition of.
     :param has_key: whether Debezium finds a key: a primary key, else a unique index over columns.
-    :param has_surrogate: whether it has the column that is to be the surrogate key.
+    :param breaking_key: columns of that key, with their types, at which an incremental snapshot breaks off or ends the connector.
+    :param has_surrogate: whether it has the column that is to be the surrogate key, and ``breaking_surrogate`` the type of that, if it is
+        such a one.
     """
 
     name: QualifiedName
@@ -198,6 +212,8 @@ class _Table:
     has_key: bool
     has_surrogate: bool
     surrogate_unique: bool
+    breaking_key: list[str] | None = None
+    breaking_surrogate: str | None = None
 
     @classmethod
     def from_seen(cls, row: dict[str, Any]) -> _Table:
@@ -308,6 +324,10 @@ class Signal:
             stumbling_blocks=_STUMBLING_BLOCKS
             if self.type == "stop-snapshot" and not self.collections
             else "'[]'::json",
+            event_keys=EVENT_KEYS.format(of="base"),
+            domains=types.DOMAINS,
+            types=types.JOIN,
+            breaks_snapshots=types.BREAKS_SNAPSHOTS,
             surrogate="NULL" if self.surrogate_key is None else literal(self.surrogate_key),
         )
 
@@ -589,12 +609,30 @@ class Signal:
                     % listed(keyless),
                     hint="Take a blocking snapshot of them (snapshot_type: blocking), or give them a primary key.",
                 )
+            breaking = {table.name: ", ".join(table.breaking_key) for table in matched if table.breaking_key}
+            if breaking:
+                raise Failure(
+                    "%s: %s." % (_BREAKING, listed("%s (%s)" % each for each in breaking.items())),
+                    hint="Take a blocking snapshot of them (snapshot_type: blocking), or order it by a unique column of another type "
+                    "(surrogate_key).",
+                )
             return
         without = [table.name for table in matched if not table.has_surrogate]
         if without:
             raise Failure(
                 "The surrogate key %s is no column of %s." % (self.surrogate_key, listed(without)),
                 hint="Correct the name, capitals included, or send a signal of its own for the tables that have it.",
+            )
+        breaking = [table for table in matched if table.breaking_surrogate]
+        if breaking:
+            raise Failure(
+                "%s, and the surrogate key %s is one: %s."
+                % (
+                    _BREAKING,
+                    self.surrogate_key,
+                    listed("%s (%s)" % (table.name, table.breaking_surrogate) for table in breaking),
+                ),
+                hint="Name another column, or take a blocking snapshot (snapshot_type: blocking).",
             )
         # Of a window of rows Debezium keeps one by key
         # (AbstractIncrementalSnapshotChangeEventSource.createDataEventsForTable).
