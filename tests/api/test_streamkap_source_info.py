@@ -68,6 +68,12 @@ def test_one_by_its_id(streamkap: Streamkap, look: Look) -> None:
     assert look(id="0" * 24)["sources"] == []
 
 
+def test_an_empty_list_is_none_of_its_settings(streamkap: Streamkap, look: Look) -> None:
+    shop = streamkap.source("shop")
+    shop.config["table.include.list.user.defined"] = None
+    assert look(id=shop.id)["sources"][0]["settings"]["table_include_list"] == []
+
+
 def test_how_it_is(streamkap: Streamkap, look: Look) -> None:
     streamkap.start_seconds = 60
     shop = streamkap.source("shop")

@@ -57,6 +57,28 @@ def test_a_refusal_that_stands_costs_no_time_and_tells_no_secret(
     assert "Secret-5" not in str(caught.value.as_result())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Connection refused",
+        'connection to server at "db", port 5432 failed: timeout expired',
+        "could not connect: Connection timed out",
+        "could not translate host name: Temporary failure in name resolution",
+        "server closed the connection unexpectedly",
+        "Connection reset by peer",
+        "SSL SYSCALL error: EOF detected",
+        "FATAL:  sorry, too many clients already",
+        "ERROR:  Couldn't connect to compute node",
+        "ERROR:  Control plane request failed",
+    ],
+)
+def test_what_may_pass_is_tried_again(slept: list[float], monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    asked = refused(monkeypatch, words)
+    with pytest.raises(Failure, match="Cannot connect within 30 seconds"):
+        connection(30).open()
+    assert len(asked) > 10
+
+
 GERMAN = 'connection to server at "db", port 5432 failed: FATAL:  %s'
 REFUSED = GERMAN % "Passwort-Authentifizierung fuer Benutzer r fehlgeschlagen"
 NOT_ASKED = GERMAN % "Anmeldung von hier ist nicht vorgesehen"

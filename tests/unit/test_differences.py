@@ -28,6 +28,7 @@ from ansible_collections.streamkap.neon.plugins.module_utils._differences import
             ["The thing, member of: c, d are lacking.", "The thing, member of: a is not wanted."],
         ),
         # Names of objects are as they are.
+        ({"my_schema.t": "nothing"}, {"my_schema.t": "full"}, ["The thing, my_schema.t: nothing, and should be full."]),
         (
             {"tables": {"my_schema.t": "nothing", "u": "SELECT"}, "database": {"my_db": "nothing"}},
             {"tables": {"my_schema.t": "SELECT", "u": "SELECT"}, "database": {"my_db": "CONNECT"}},

@@ -217,6 +217,14 @@ class TestErrors:
             "Neon refused GET /projects/p (422): no \\x1b[31mpassword. What Neon"
         )
 
+    @pytest.mark.parametrize("message", ["no password", "no password."])
+    def test_end_in_one_full_stop(self, asking, message):
+        with (
+            asking(in_turn((422, {"message": message}))) as (api, _server),
+            pytest.raises(Failure, match=r"\(422\): no password\.(?!\.)"),
+        ):
+            api.get("/projects/p")
+
     def test_know_the_request_by_its_header(self, asking):
         with (
             asking(in_turn((500, "<html>gateway</html>", {"X-Request-ID": "r-2"}))) as (api, _server),

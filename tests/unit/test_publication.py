@@ -382,6 +382,13 @@ def test_schemas_leave_after_the_tables_that_stand_for_them_came() -> None:
     ]
 
 
+def test_schemas_are_locked_while_their_publication_is_dropped() -> None:
+    tables = some(*"ab")
+    current = seen(*tables, published=tables, publication={"schemas": ["app", "billing"]})
+    (statement,) = desired(state="absent").plan(current, server(), {}).statements
+    assert statement.locks == len(tables) + 2
+
+
 def test_a_large_publication_is_emptied_before_it_is_dropped() -> None:
     tables = some(*"abcdef")
     planned = desired(state="absent").plan(seen(*tables, published=tables), server(**SMALL), {}).statements

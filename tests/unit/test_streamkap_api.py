@@ -144,6 +144,14 @@ class TestToken:
         assert asked(server) == ["GET /x"] * 2
         assert "may the API token use this project" in failed.value.hint
 
+    @pytest.mark.parametrize("detail", [" ", [], {"message": None}, 7])
+    def test_without_words_is_told_by_its_status(self, asking, detail):
+        with (
+            asking(in_turn((400, {"detail": detail}))) as (api, _server),
+            pytest.raises(Failure, match="refused GET /x: HTTP status 400, without a message"),
+        ):
+            api.get("/x")
+
     @pytest.mark.parametrize("status", [400, 401, 403, 422])
     def test_is_refused_for_good(self, clock, status):
         with (
