@@ -57,6 +57,7 @@ def test_a_refusal_that_stands_costs_no_time_and_tells_no_secret(
     assert "Secret-5" not in str(caught.value.as_result())
 
 
+@pytest.mark.usefixtures("slept")
 @pytest.mark.parametrize(
     "words",
     [
@@ -72,7 +73,7 @@ def test_a_refusal_that_stands_costs_no_time_and_tells_no_secret(
         "ERROR:  Control plane request failed",
     ],
 )
-def test_what_may_pass_is_tried_again(slept: list[float], monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     asked = refused(monkeypatch, words)
     with pytest.raises(Failure, match="Cannot connect within 30 seconds"):
         connection(30).open()
