@@ -78,3 +78,17 @@ def test_form_shows_the_fact() -> None:
     run = run_playbook(FORM, extra_vars={"cdc_connector": connector})
     assert run.rc == 0, run.stdout
     assert re.search(r"Hostname +the hostname", run.stdout), run.stdout
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_documented_defaults_are_the_roles(role: str) -> None:
+    defaults = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text()) or {}
+    # A default that is a template is documented in words.
+    expected = {name: value for name, value in defaults.items() if "{{" not in str(value)}
+    documented: dict[str, object] = {}
+    for specification in specified_entry_points(role).values():
+        for name, option in specification["options"].items():
+            if name in expected:
+                assert option.get("default") == expected[name], name
+                documented[name] = option["default"]
+    assert documented == expected
