@@ -269,7 +269,7 @@ def test_single_tables_are_looked_at_without_their_schemas(ready: Ready) -> None
     result = ready.look(schemas=[], tables=["app.orders", "app.Orders"])
     assert [table["name"] for table in result["tables"]] == ["app.orders"]
     found = failing(result)
-    assert set(found) == {"tables_exist", "no_extra_tables"}
+    assert set(found) == {"tables_exist", "no_extra_tables", "no_other_schemas"}
     assert found["tables_exist"]["objects"] == ["app.Orders"]
     assert "app.orders" not in found["no_extra_tables"]["objects"]
 

@@ -181,18 +181,6 @@ def _declare(kind: _Kind) -> None:
     def writable(it: Subject) -> Outcome:
         """Writing itself would leave traces: what PostgreSQL checks before it writes is all that is asked for."""
         name, seen = kind.name(it), kind.seen(it)
-        if it.setting_text("default_transaction_read_only") == "on":
-            return failed(
-                "The transactions of the connector's sessions are read-only (default_transaction_read_only), so that nothing that it "
-                "writes arrives.",
-                "Switch that off for the connector's user.",
-                # Where it is the database's, it holds for who mends it too.
-                sql=[
-                    "SET default_transaction_read_only = off",
-                    *it.set_for_connector("default_transaction_read_only", "off"),
-                ],
-                objects=[name],
-            )
         if seen["row_security"]:
             return failed(
                 "%s is under row-level security, which refuses rows without a policy." % name,
@@ -206,6 +194,18 @@ def _declare(kind: _Kind) -> None:
                 "%s has rules that write something else instead: %s." % (name, listed(seen["rules"])),
                 "Drop them.",
                 sql=["DROP RULE %s ON %s" % (ident(rule), name.sql) for rule in seen["rules"]],
+                objects=[name],
+            )
+        if it.setting_text("default_transaction_read_only") == "on":
+            return failed(
+                "The transactions of the connector's sessions are read-only (default_transaction_read_only), so that nothing that it "
+                "writes arrives.",
+                "Switch that off for the connector's user.",
+                # Where it is the database's, it holds for who mends it too.
+                sql=[
+                    "SET default_transaction_read_only = off",
+                    *it.set_for_connector("default_transaction_read_only", "off"),
+                ],
                 objects=[name],
             )
         tried = it.connector and it.connector.acts_as == it.options.user

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._sql import ident, listed, literal
-from .check import CRITICAL, INFO, WARNING, Area, Outcome, failed, passed, skipped
+from .check import CRITICAL, INFO, WARNING, Area, Outcome, SettingUnknown, failed, passed, skipped
 from .subject import Subject
 
 AREA = Area("server")
@@ -201,7 +201,12 @@ _DEFAULTS = {"IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_di
     source="https://www.postgresql.org/docs/current/runtime-config-client.html#RUNTIME-CONFIG-CLIENT-FORMAT",
 )
 def value_formats(it: Subject) -> Outcome:
-    values = {name: it.setting_text(name) for name in _DEFAULTS}
+    values, unknown = dict(_DEFAULTS), []
+    for name in _DEFAULTS:
+        try:
+            values[name] = it.setting_text(name)
+        except SettingUnknown as reason:
+            unknown.append(str(reason))
     harm = {}
     if values["IntervalStyle"] == "sql_standard":
         harm["IntervalStyle"] = "intervals arrive as others, '1 day' as 0"
@@ -210,7 +215,7 @@ def value_formats(it: Subject) -> Outcome:
     if int(values["extra_float_digits"]) < 1:
         harm["extra_float_digits"] = "real and double precision arrive rounded"
     if not harm:
-        return passed("They do.")
+        return skipped(" ".join(unknown)) if unknown else passed("They do.")
     return failed(
         "%s." % listed("%s is %s for the connector: %s" % (name, values[name], words) for name, words in harm.items()),
         "Set it for the connector's user, and let the connector start again.",

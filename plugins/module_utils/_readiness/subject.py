@@ -166,19 +166,20 @@ class Subject:
         """The number that the connector's sessions get for a setting, in its own unit: milliseconds or kilobytes.
 
         None on a server that does not have it.
-
-        :raises SettingUnknown: where only the administrator's is known.
         """
         value = self.setting_text(name)
         return None if value is None else quantity(value)
 
     def setting_text(self, name: str) -> str | None:
-        """The same as it stands in the server's words."""
+        """The same in the server's own words.
+
+        :raises SettingUnknown: where only the administrator's is known.
+        """
         if self.connector and name in self.connector.settings:
             return self.connector.settings[name]
         own = [given["value"] for given in self.role_settings(name)]
         server = self.seen["settings"].get(name)
-        if not own and name in self.line.session_settings.union(self.seen["own_settings"]):
+        if not own and name.lower() in self.line.session_settings.union(self.seen["own_settings"]):
             raise SettingUnknown(
                 "%s is set for the administrator's role or session alone, and what the connector's user gets is known with "
                 "connector_password only." % name
