@@ -120,7 +120,7 @@ def test_what_is_not_allowed_stops_it_before_anything_is_changed(
 ) -> None:
     run = onboard(allowed=False)
     assert run.rc == 2
-    assert "Set allow_restart: true when that may happen." in run.stdout + run.stderr
+    assert "Set neon_allow_restart: true when that may happen." in run.stdout + run.stderr
     assert console.changes == []
     assert database.admin(f"SELECT 1 FROM pg_roles WHERE rolname = '{USER}'") == []
 
