@@ -279,7 +279,8 @@ CONNECTION_ERRORS = [
             "pg_hba.conf rejects",
             False,
             "28000",
-            "A line of the server's pg_hba.conf refuses this user from here: let the line before it let it in.",
+            "A line of the server's pg_hba.conf refuses this user from here: let the line before it let it in. If that line is of "
+            "connections without encryption only, set ssl_mode: require.",
         ),
         # With ssl_mode prefer the server has refused both.
         (

@@ -237,7 +237,7 @@ def test_files_of_authorities(encrypted: Encrypted, decide, tmp_path: Path, monk
     decide(remedy, ssl_mode="verify-full", ca_cert=str(tmp_path / "missing.pem"))
     decide(remedy, ssl_mode="verify-full", ca_cert=encrypted.pki.file("nothing.pem", b"no certificate\n"))
     decide("Connect by a name", ssl_mode="verify-full", ca_cert=encrypted.pki.ca_cert, login_host="127.0.0.1")
-    decide("pg_hba.conf does not let this user in", ssl_mode="disable")
+    decide("set ssl_mode: require", ssl_mode="disable")
 
 
 def test_certificates_of_clients(encrypted: Encrypted, decide) -> None:
