@@ -336,9 +336,10 @@ def _with_differences(failure: Failure) -> Failure:
     found = failure.details.get("drift")
     if not found:
         return failure
-    return failure.adding("Besides, and left as it is: %s" % " ".join(found[:_MOST_DIFFERENCES])).adding(
-        "And %d more." % (len(found) - _MOST_DIFFERENCES) if len(found) > _MOST_DIFFERENCES else ""
-    )
+    failure.besides = "Besides, and left as it is: %s" % " ".join(found[:_MOST_DIFFERENCES])
+    if len(found) > _MOST_DIFFERENCES:
+        failure.besides += " And %d more." % (len(found) - _MOST_DIFFERENCES)
+    return failure
 
 
 def _look_and_log_in(session: Session, resource: Resource, sent: _Sent) -> tuple[Server, Any, Logins]:

@@ -26,22 +26,30 @@ class Failure(Exception):
     :param hint: what to do about it.
     :param sqlstate: PostgreSQL's five characters, when the server refused.
     :param passing: whether it may only mean that somebody else was faster, so that looking and planning again settles it.
+    :param besides: what else was found, which is told last.
     :param details: further keys for the task's result. Plain types only, no secrets.
     """
 
     def __init__(
-        self, msg: str, hint: str | None = None, sqlstate: str | None = None, passing: bool = False, **details: Any
+        self,
+        msg: str,
+        hint: str | None = None,
+        sqlstate: str | None = None,
+        passing: bool = False,
+        besides: str = "",
+        **details: Any,
     ) -> None:
         super().__init__(msg)
         self.msg = msg
         self.hint = hint
         self.sqlstate = sqlstate
         self.passing = passing
+        self.besides = besides
         self.details = details
 
     def as_result(self) -> dict[str, Any]:
         return {
-            "msg": printable("%s %s" % (self.msg, self.hint) if self.hint else self.msg),
+            "msg": printable(" ".join(filter(None, [self.msg, self.hint, self.besides]))),
             "hint": self.hint and printable(self.hint),
             "sqlstate": self.sqlstate,
             **self.details,
@@ -53,7 +61,7 @@ class Failure(Exception):
         :param passing: whether it may pass, even where this by itself did not know so.
         """
         msg = "%s %s" % (self.msg, sentence) if sentence else self.msg
-        return Failure(msg, self.hint, self.sqlstate, self.passing or passing, **self.details)
+        return Failure(msg, self.hint, self.sqlstate, self.passing or passing, self.besides, **self.details)
 
 
 def combine_failures(failures: list[Failure], drift: list[str] | None = None) -> Failure:
