@@ -69,6 +69,9 @@ def is_on_a_command_line(name: str) -> bool:
 
 
 def on_an_own_server() -> None:
+    # libpq's variables are about a database of the user's.
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     step("A PostgreSQL with Neon's roles, and in it the database of a small shop")
     with Server(binaries.embedded()) as server:
         neon.prepare(server)
@@ -110,6 +113,8 @@ def setup(dsn: str, password: str, schemas: list[str]) -> str:
     """Runs the playbook as a user would, prints what it prints, and returns that."""
     with tempfile.TemporaryDirectory(prefix="streamkap-neon-demo-") as folder:
         command = [
+            # By the interpreter: the script names the folder in which it was installed, and the checkout may have moved since.
+            sys.executable,
             str(Path(sys.executable).with_name("ansible-playbook")),
             "streamkap.neon.setup",
             "--extra-vars",
@@ -118,8 +123,12 @@ def setup(dsn: str, password: str, schemas: list[str]) -> str:
             "--extra-vars",
             json.dumps({"cdc_schemas": schemas}),
         ]
+        configuration = Path(folder) / "ansible.cfg"
+        configuration.touch()
         environment = {
-            **os.environ,
+            # What the user has set for Ansible is about something else.
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            "ANSIBLE_CONFIG": str(configuration),
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
             "ANSIBLE_LOCAL_TEMP": folder,

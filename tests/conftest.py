@@ -49,6 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Before any server is set up: libpq goes by these. Tests set their own.
+    for name in list(os.environ):
+        if name.startswith("PG") or name in ("NEON_DATABASE_URL", "DATABASE_URL", "NEON_API_KEY"):
+            del os.environ[name]
     modules.WAY = config.getoption("modules")
 
 
@@ -71,11 +75,3 @@ def pytest_runtest_makereport(item: pytest.Item):
         report.outcome = "failed"
         report.longrepr = f"Skipped in CI: {item.nodeid}: {report.longrepr[2]}"
     return report
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test connects to what the environment of the developer names."""
-    for name in list(os.environ):
-        if name.startswith("PG") or name in ("NEON_DATABASE_URL", "DATABASE_URL", "NEON_API_KEY"):
-            monkeypatch.delenv(name)

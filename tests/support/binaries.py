@@ -135,7 +135,12 @@ def _is_library(name: str) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    for major in [int(argument) for argument in arguments] or VERSIONS:
+    versions = {str(major): major for major in VERSIONS}
+    if unknown := [argument for argument in arguments if argument not in versions]:
+        sys.exit(
+            f"There are tests on PostgreSQL {', '.join(versions)}, not on {', '.join(unknown)}. PG takes one, or several with commas."
+        )
+    for major in [versions[argument] for argument in arguments] or VERSIONS:
         try:
             matrix(major)
         except BinariesError as error:
