@@ -115,7 +115,7 @@ bench: $(BENCH)/.stamp ## ~60 min | Python | Measure beside community.postgresql
 	@PYTHONPATH=tests $(BENCH)/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
 # The first run records which tests execute which lines; `rm -r .cache/mutation` has it recorded again.
-mutants: .venv/mutation/.stamp ## hours | Python | Put faults into the code, see which tests notice, write docs/mutation_testing.md (N=200 SEED=1)
+mutants: .venv/mutation/.stamp ## hours | Python | Put faults into the code, see which tests notice, write docs/mutation_testing.md (N=200 SEED=1 BUDGET=120, seconds of tests for each)
 	@.venv/mutation/bin/python tests/support/binaries.py
 	@PYTHONPATH=tests .venv/mutation/bin/python -m mutation run --number $(or $(N),200) --seed $(or $(SEED),1) --jobs $(JOBS) \
 		$(if $(BUDGET),--budget $(BUDGET))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,22 +62,32 @@ def page(root: Path, mutants: list[Mutant], results: Results, number: int, seed:
     tried = [mutant for mutant in mutants if _is_decided(mutant, results)]
     missed = [mutant for mutant in tried if results.verdict(mutant, FULL) == KILLED]
     surviving = [mutant for mutant in tried if results.verdict(mutant, FULL) == SURVIVED]
+    undecided = [mutant for mutant in mutants if not _is_decided(mutant, results)]
     killed = len(tried) - len(surviving)
     share = 100 * len(missed) / killed if killed else 0
     parts = [
         INTRODUCTION,
         "## Result\n",
         f"Of {killed} mutants that all tests kill, the quick selection misses {len(missed)}: {share:.1f} in 100 (at most 2).\n",
-        f"The seed is {seed}. Of {number} mutants asked for, {len(tried)} were tried to the end.\n",
+        f"The seed is {seed}, the collection that of commit {_commit(root)}. Of {number} mutants asked for, {len(tried)} were tried to"
+        " the end.\n",
         _table("kind", _counts(tried, results, lambda mutant: mutant.kind)),
         _table("package", _counts(tried, results, lambda mutant: mutant.package)),
         "## Killed by all tests only\n",
         _list(root, missed, verdicts, {mutant.id: results.get(mutant, FULL).by for mutant in missed}),
         "## Survivors\n",
         _list(root, surviving, verdicts, {}),
+        "## Undecided\n",
+        "They survived the tests that were tried alone. Other tests may kill them.\n",
+        _list(root, undecided, verdicts, {}),
         METHOD.format(number=number, seed=seed, layers=", ".join(LAYERS)),
     ]
     return "\n".join(parts)
+
+
+def _commit(root: Path) -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _is_decided(mutant: Mutant, results: Results) -> bool:
