@@ -413,7 +413,9 @@ def test_which_modules_get_a_process_of_their_own(
     tmp_path: Path,
 ) -> None:
     """Each case is the variables of a host, the keywords of its task, and whether its module gets a process."""
-    hosts = {f"host{number}": {"ansible_connection": "local", **host} for number, (host, _, _) in enumerate(cases)}
+    hosts = {
+        f"host{number}": {"ansible_connection": "local", **host} for number, (host, _keywords, _own) in enumerate(cases)
+    }
     hosts["beside"] = {"ansible_connection": "local", "ansible_python_interpreter": another_python}
     linked = tmp_path / "linked" / "bin" / "python"
     linked.parent.mkdir(parents=True)
@@ -436,7 +438,7 @@ def test_which_modules_get_a_process_of_their_own(
                 }
             ],
         }
-        for number, (_, keywords, _) in enumerate(cases)
+        for number, (_host, keywords, _own) in enumerate(cases)
     ]
     run = run_playbook(
         yaml.safe_dump(plays),
@@ -454,7 +456,7 @@ def test_which_modules_get_a_process_of_their_own(
     outputs = [
         run.stdout.partition(f"TASK [Case {number}.]")[2].partition("\nPLAY ")[0] for number in range(len(cases))
     ]
-    assert ["Using module file" in output for output in outputs] == [own for _, _, own in cases]
+    assert ["Using module file" in output for output in outputs] == [own for _host, _keywords, own in cases]
 
 
 @pytest.mark.postgres(18)

@@ -22,14 +22,14 @@ NEON = {
 }
 
 
-def settings(server: dict[str, Any] = SERVER, **given: Any) -> dict[str, Any]:
+def settings(server: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
     fixed = {
         "user": "streamkap_user",
         "slot": "the_slot",
         "publication": "the_publication",
         "signal_schema": "streamkap",
     }
-    return module.connector_settings(server, **{**fixed, **given})
+    return module.connector_settings(server or SERVER, **{**fixed, **given})
 
 
 def test_all_of_them() -> None:

@@ -77,9 +77,9 @@ def option_errors(**options: object) -> list[str]:
     return FILTERS["ssh_tunnel_option_errors"]({**OPTIONS, **options})
 
 
-def config_errors(after: dict[str, str], before: dict[str, str] = NEW, **options: object) -> list[str]:
+def config_errors(after: dict[str, str], before: dict[str, str] | None = None, **options: object) -> list[str]:
     return FILTERS["ssh_tunnel_config_errors"](
-        printed(after), printed(before), {**OPTIONS, **options}, {"X11Forwarding": "no", "PermitOpen": "db:5432"}
+        printed(after), printed(before or NEW), {**OPTIONS, **options}, {"X11Forwarding": "no", "PermitOpen": "db:5432"}
     )
 
 

@@ -624,8 +624,9 @@ class Publication:
                 part["columns"] = table.columns
             why = [relation.lacks_identity(table.columns or ())]
             why += publication_conflicts([part], relation.identity, relation.key)
-            if any(why):
-                broken.append("%s (%s)" % (relation.name, next(filter(None, why))))
+            reasons = [reason for reason in why if reason]
+            if reasons:
+                broken.append("%s (%s)" % (relation.name, reasons[0]))
         if broken:
             yield Failure(
                 "Published like this, updates and deletes fail in the application, in tables that are published already: %s."

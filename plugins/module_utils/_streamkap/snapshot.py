@@ -113,7 +113,6 @@ def stop(api: StreamkapApi, wanted: Order, check_mode: bool, wait: bool = False)
     found = find_source(api, wanted)
     if found is None:
         missing = _problem(found, wanted.source or wanted.source_id or "")
-        assert missing
         if not check_mode:
             raise missing
         return Outcome(warnings=[missing.msg], result=_result(found, wanted, _NONE_RUNS, []))
