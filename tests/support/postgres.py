@@ -26,7 +26,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -164,6 +164,15 @@ class Server:
         with self._maintenance.cursor() as cursor:
             cursor.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def assert_writes_no_wal(self, act: Callable[[], object], attempts: int = 3) -> None:
+        """Do something, and once more where WAL was written meanwhile: the server itself writes some now and then, but not each time."""
+        for _attempt in range(attempts):
+            position = self.sql("SELECT pg_current_wal_insert_lsn()")
+            act()
+            if self.sql("SELECT pg_current_wal_insert_lsn()") == position:
+                return
+        raise AssertionError(f"each of {attempts} attempts wrote WAL")
 
     def restart(self, **settings: object) -> None:
         """Restarts with these settings over the usual ones; without any, with the usual ones.
