@@ -44,7 +44,7 @@ help: ## | | Show this list
 demo: $(DEMO)/.stamp ## 20 s | Python | Show the collection at work on a PostgreSQL of its own, or with DSN=postgresql://... in front of make on that
 	@$(DEMO)/bin/python demo/run.py
 
-test: python ## 28 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
+test: python ## 27 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
 	@MAKE="$(MAKE)" "$(PYTHON)" tests/run_layers.py $(LAYERS)
 
 test-all: ## over an hour | the same | Run all layers in full, on every version, as for a release
@@ -55,7 +55,7 @@ unit: needs-unit $(TEST)/.stamp ## ~1 min | Python | Test what needs no server
 	@$(TEST)/bin/python -m pytest tests/unit -n $(JOBS) $(if $(FULL),--full) $(if $(K),-k "$(K)")
 
 # The files left out are tested by `make matrix`, on two versions of ansible-core.
-integration: needs-integration $(TEST)/.stamp ## 6 min | Python | Test modules, roles and playbooks on real servers, 14 to 18
+integration: needs-integration $(TEST)/.stamp ## 7 min | Python | Test modules, roles and playbooks on real servers, 14 to 18
 	@echo "Integration tests on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
 	@$(TEST)/bin/python -m pytest tests/integration -n $(SERVER_JOBS) --dist worksteal $(SELECTION) \
@@ -67,19 +67,19 @@ api: needs-api $(TEST)/.stamp ## 4 min | npm | Test against fakes of Neon's and 
 	@$(TEST)/bin/python -m pytest tests/api -n $(SERVER_JOBS) --dist worksteal $(SELECTION)
 
 # To the tunnel one version is like the other.
-ssh: needs-ssh $(TEST)/.stamp ## 3 min | root, openssh-server, openssh-client | Test the tunnel on a real sshd
+ssh: needs-ssh $(TEST)/.stamp ## 2 min | root, openssh-server, openssh-client | Test the tunnel on a real sshd
 	@echo "The bastion, with PostgreSQL $(or $(PG),17) behind it"
 	@$(TEST)/bin/python tests/support/binaries.py $(or $(subst $(comma), ,$(PG)),17)
 	@$(TEST)/bin/python -m pytest tests/ssh -n $(JOBS) --dist loadgroup $(if $(FULL),--full) --postgres "$(or $(PG),17)" $(if $(K),-k "$(K)")
 
 # The page is of a whole run.
-robustness: needs-robustness $(TEST)/.stamp ## 6 min | Python | Try to break it, and with FULL=1 write docs/robustness.md
+robustness: needs-robustness $(TEST)/.stamp ## 5 min | Python | Try to break it, and with FULL=1 write docs/robustness.md
 	@echo "Faults, attacks and crowds on PostgreSQL $(or $(PG),14 to 18)"
 	@$(TEST)/bin/python $(BINARIES)
 	@$(TEST)/bin/python -m pytest tests/robustness -n $(JOBS) --dist worksteal $(SELECTION) \
 		$(if $(FULL),$(if $(PG)$(K),,--write-figures))
 
-matrix: needs-matrix ## 6 min; 25 min | Python 3.12 or newer (PYTHON_NEWEST=), npm | Test on the oldest and newest ansible-core, modules in Ansible's process and in their own
+matrix: needs-matrix ## 5 min; 25 min | Python 3.12 or newer (PYTHON_NEWEST=), npm | Test on the oldest and newest ansible-core, modules in Ansible's process and in their own
 	@echo "Tests in both ways of execution, on two versions of ansible-core"
 	@MAKE="$(MAKE)" tests/matrix.sh $(if $(PG),--postgres "$(PG)") $(if $(K),-k "$(K)")
 
