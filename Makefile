@@ -44,7 +44,7 @@ help: ## | | Show this list
 demo: $(DEMO)/.stamp ## 20 s | Python | Show the collection at work on a PostgreSQL of its own, or with DSN=postgresql://... in front of make on that
 	@$(DEMO)/bin/python demo/run.py
 
-test: python ## 27 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
+test: python ## 26 min | all that the layers need; what is missing is listed | Run all layers, and print how long each took
 	@MAKE="$(MAKE)" "$(PYTHON)" tests/run_layers.py $(LAYERS)
 
 test-all: ## over an hour | the same | Run all layers in full, on every version, as for a release
